@@ -1,0 +1,1 @@
+"""Backups that prove themselves: sources, policies, engines, stores, verification, restore."""

@@ -1,0 +1,1 @@
+"""Plain Python shared by every floor: no Django, no knowledge of the domain."""
