@@ -139,7 +139,9 @@ def load(environ: dict[str, str] | None = None) -> Environment:
     fields = {k.removeprefix(PREFIX).lower(): v for k, v in values.items()}
     unknown = sorted(set(fields) - set(Environment.model_fields))
     if unknown:
-        raise BadEnvironment("\n".join(f"{PREFIX}{n.upper()}: no such setting; see docs/configuration.md" for n in unknown))
+        raise BadEnvironment(
+            "\n".join(f"{PREFIX}{n.upper()}: no such setting; see docs/configuration.md" for n in unknown)
+        )
     try:
         return _Given(**{**running_stack(data_dir), **fields})  # type: ignore[arg-type]
     except ValidationError as exc:

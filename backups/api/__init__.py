@@ -1,0 +1,1 @@
+"""Backups over HTTP: API.md, section Backups."""

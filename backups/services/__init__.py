@@ -1,0 +1,1 @@
+"""What the platform can do with backups. Every write to this app's rows starts here."""

@@ -1,0 +1,229 @@
+"""Sources, stores, policies and cadences: what is backed up, where to, when."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
+
+from backups import secrets
+from backups.engines.base import engines
+from backups.models import Cadence, Policy, Source, Store
+from backups.rules import BackupType
+from backups.schedule import BadSchedule, Cron, next_slot
+from backups.secrets import BadSettings
+from backups.services.cadence import follow_edits
+from backups.stores.base import StoreError, stores
+from backups.workshop import open_store
+from catalogue.models import Service
+from sysops.access import audit
+from sysops.access.actors import Actor
+from sysops.events import publish
+from sysops.kernel.registry import UnknownName
+
+CADENCE_TASK = "backups.request_due"
+CADENCE_MESSAGE_EXPIRES = 55  # seconds; an older wake-up is worthless, the sweeper has been by
+
+
+@dataclass(frozen=True)
+class CadencePlan:
+    """A cadence to make. `keep_days` keeps its backups longer than the policy's online days."""
+
+    label: str
+    backup_type: BackupType
+    cron: Cron
+    keep_days: int | None = None
+
+
+# SPEC B4.
+FULL_CADENCES = (
+    CadencePlan("daily full", BackupType.FULL, Cron("0", "2", "*", "*", "*")),
+    CadencePlan("weekly image", BackupType.FULL, Cron("0", "2", "*", "*", "0"), keep_days=28),
+    CadencePlan("monthly archive", BackupType.FULL, Cron("0", "2", "1", "*", "*"), keep_days=365),
+)
+CHAIN_CADENCES = (
+    CadencePlan("six-hourly incremental", BackupType.INCREMENTAL, Cron("0", "*/6", "*", "*", "*")),
+    CadencePlan("hourly differential", BackupType.DIFFERENTIAL, Cron("0", "*", "*", "*", "*")),
+)
+STANDARD_POLICY = "standard"
+FULL_ONLY_POLICY = "full-only"
+LOCAL_STORE = "local"
+
+
+def create_store(
+    *, slug: str, name: str, driver: str, settings: Mapping[str, object], by: Actor, at: datetime
+) -> Store:
+    """A place for backups, tried once by writing to it. Raises BadSettings."""
+    try:
+        schema = stores.get(driver).settings_schema
+    except UnknownName as exc:
+        raise BadSettings({"driver": [str(exc)]}) from None
+    public, sealed = secrets.split(secrets.check(settings, schema), schema)
+    store = Store(slug=slug, name=name, driver=driver, settings=public, sealed_settings=sealed)
+    try:
+        open_store(store).check()
+    except StoreError as exc:
+        raise BadSettings({"settings": [str(exc)]}) from exc
+    with transaction.atomic():
+        store.save()
+        audit.record("backups.store.created", by=by, subject=store, at=at, after={"slug": slug, "driver": driver})
+    return store
+
+
+def create_policy(
+    *, slug: str, name: str, store: Store, cadences: Sequence[CadencePlan], by: Actor, at: datetime, **fields: object
+) -> Policy:
+    """A policy with its cadences as django-celery-beat rows. Raises BadSettings for a rule that makes no sense."""
+    with transaction.atomic():
+        policy = Policy.objects.create(slug=slug, name=name, store=store, **fields)
+        audit.record("backups.policy.created", by=by, subject=policy, at=at, after={"slug": slug})
+        for plan in cadences:
+            add_cadence(policy, plan, by=by, at=at)
+    return policy
+
+
+def add_cadence(policy: Policy, plan: CadencePlan, *, by: Actor, at: datetime) -> Cadence:
+    """One more beat for the policy, first due at its next slot after `at`.
+
+    Raises BadSettings when the rule makes no sense or an engine of the policy's sources has no such type.
+    """
+    try:
+        due = next_slot(plan.cron, at)
+    except BadSchedule as exc:
+        raise BadSettings({"cron": [str(exc)]}) from exc
+    for source in policy.sources.order_by("slug"):
+        _check_types(source.engine, [plan.backup_type], field="backup_type")
+    with transaction.atomic():
+        crontab, _ = CrontabSchedule.objects.get_or_create(
+            minute=plan.cron.minute,
+            hour=plan.cron.hour,
+            day_of_month=plan.cron.day_of_month,
+            month_of_year=plan.cron.month_of_year,
+            day_of_week=plan.cron.day_of_week,
+            timezone=plan.cron.zone,
+        )
+        task = PeriodicTask.objects.create(
+            name=f"backup {policy.slug}: {plan.label}",
+            task=CADENCE_TASK,
+            crontab=crontab,
+            expire_seconds=CADENCE_MESSAGE_EXPIRES,
+            description=f"{plan.backup_type} backups of the sources with the policy {policy.slug}",
+        )
+        cadence = Cadence.objects.create(
+            policy=policy,
+            label=plan.label,
+            backup_type=plan.backup_type.value,
+            keep_days=plan.keep_days,
+            periodic_task=task,
+            seen_rule=str(plan.cron),
+            next_due_at=due,
+        )
+        facts = {"policy": policy.slug, "label": plan.label, "type": plan.backup_type.value, "rule": str(plan.cron)}
+        audit.record("backups.cadence.created", by=by, subject=cadence, at=at, after=facts)
+    return cadence
+
+
+def create_source(
+    *,
+    slug: str,
+    name: str,
+    engine: str,
+    settings: Mapping[str, object],
+    by: Actor,
+    at: datetime,
+    policy: Policy | None = None,
+    service: Service | None = None,
+) -> Source:
+    """Something to back up; without a policy, the shipped one that its engine can do all of.
+
+    Raises BadSettings naming each field: unknown engine, settings that do not fit its schema, a slug in
+    use, a policy with a type the engine does not have.
+    """
+    try:
+        driver = engines.get(engine)
+    except UnknownName as exc:
+        raise BadSettings({"engine": [str(exc)]}) from None
+    public, sealed = secrets.split(secrets.check(settings, driver.settings_schema), driver.settings_schema)
+    policy = policy or default_policy(driver.types)
+    _check_types(engine, [BackupType(c.backup_type) for c in policy.cadences.all()], field="policy")
+    try:
+        with transaction.atomic():
+            source = Source.objects.create(
+                slug=slug,
+                name=name,
+                engine=engine,
+                policy=policy,
+                service=service,
+                settings=public,
+                sealed_settings=sealed,
+                created_at=at,
+            )
+            facts = {"slug": slug, "engine": engine, "policy": policy.slug, "settings": public}
+            audit.record("backups.source.created", by=by, subject=source, at=at, after=facts)
+            publish("backups.source.created", subject=source.pk, at=at, data={"slug": slug})
+    except IntegrityError:
+        raise BadSettings({"slug": [f"There is a source {slug!r} already; choose another slug"]}) from None
+    return source
+
+
+def change_source(
+    source: Source, *, settings: Mapping[str, object], policy: Policy, by: Actor, at: datetime, **fields: object
+) -> Source:
+    """The source with other settings (a secret given as the mask stays as it was). Raises BadSettings."""
+    schema = engines.get(source.engine).settings_schema
+    old = secrets.unsealed(source.sealed_settings)
+    clear = {key: old.get(key) if value == secrets.MASK else value for key, value in settings.items()}
+    public, sealed = secrets.split(secrets.check(clear, schema), schema)
+    _check_types(source.engine, [BackupType(c.backup_type) for c in policy.cadences.all()], field="policy")
+    before = audit.snapshot(source, exclude=["sealed_settings"])
+    with transaction.atomic():
+        for field, value in fields.items():
+            setattr(source, field, value)
+        source.settings, source.sealed_settings, source.policy = public, sealed, policy
+        source.save(update_fields=["settings", "sealed_settings", "policy", *fields])
+        after = audit.snapshot(source, exclude=["sealed_settings"])
+        secret_changed = {"secrets": "changed"} if secrets.unsealed(sealed) != old else {}
+        audit.record(
+            "backups.source.changed", by=by, subject=source, at=at, before=before, after=after | secret_changed
+        )
+        publish("backups.source.changed", subject=source.pk, at=at, data={"slug": source.slug})
+    return source
+
+
+def default_policy(types: frozenset[BackupType]) -> Policy:
+    """The shipped policy for an engine with these types. Raises BadSettings when it was removed."""
+    slug = STANDARD_POLICY if types >= set(BackupType) else FULL_ONLY_POLICY
+    policy = Policy.objects.filter(slug=slug).first()
+    if policy is None:
+        raise BadSettings({"policy": [f"There is no policy {slug!r} any more; name one"]})
+    return policy
+
+
+def ensure_defaults(*, backup_dir: str, by: Actor, at: datetime) -> None:
+    """The local store and the two shipped policies, made where missing; nothing that exists is touched."""
+    with transaction.atomic():
+        store = Store.objects.filter(slug=LOCAL_STORE).first() or create_store(
+            slug=LOCAL_STORE, name="Local folder", driver="local", settings={"path": backup_dir}, by=by, at=at
+        )
+        if not Policy.objects.filter(slug=STANDARD_POLICY).exists():
+            cadences = (*FULL_CADENCES, *CHAIN_CADENCES)
+            create_policy(slug=STANDARD_POLICY, name="Standard", store=store, cadences=cadences, by=by, at=at)
+        if not Policy.objects.filter(slug=FULL_ONLY_POLICY).exists():
+            create_policy(
+                slug=FULL_ONLY_POLICY,
+                name="Full backups only",
+                store=store,
+                cadences=FULL_CADENCES,
+                by=by,
+                at=at,
+                rpo_seconds=26 * 3600,
+            )
+        follow_edits(at=at)
+
+
+def _check_types(engine: str, wanted: Sequence[BackupType], *, field: str) -> None:
+    missing = sorted(set(wanted) - engines.get(engine).types)
+    if missing:
+        known = ", ".join(sorted(engines.get(engine).types))
+        raise BadSettings({field: [f"The engine {engine} knows {known} only; this asks for {', '.join(missing)} too"]})

@@ -1,0 +1,72 @@
+"""The only module that knows every app: registers drivers, declares rights, subscribes, builds the beat schedule."""
+
+from celery.schedules import crontab
+
+from backups import subscribers
+from backups.engines.base import engines
+from backups.engines.postgres.engine import PostgresEngine
+from backups.engines.postgres_dump import PostgresDumpEngine
+from backups.stores.base import stores
+from backups.stores.local import LocalStore
+from sysops.access import rights
+from sysops.access.roles import ADMIN, APPROVER, OPERATOR, VIEWER
+from sysops.celery import app
+from sysops.events import subscribe
+
+Entry = dict[str, object]
+
+
+def wire() -> None:
+    """Called once, when every app is ready."""
+    _register_drivers()
+    _declare_rights()
+    _subscribe()
+    app.conf.beat_schedule = beat_schedule()
+
+
+def _register_drivers() -> None:
+    engines.register(PostgresEngine.name, PostgresEngine())
+    engines.register(PostgresDumpEngine.name, PostgresDumpEngine())
+    stores.register(LocalStore.name, LocalStore)
+
+
+def _declare_rights() -> None:
+    rights.declare("backups.view", roles=[VIEWER], description="See backups, sources and restores")
+    rights.declare("backups.request", roles=[OPERATOR], description="Take, verify, cancel and hold backups")
+    rights.declare("backups.restore", roles=[APPROVER], description="Restore backups to a new place")
+    rights.declare("backups.configure", roles=[ADMIN], description="Change sources, stores and policies")
+
+
+def _subscribe() -> None:
+    subscribe("backups.backup.queued", subscriber="backups.take", handler=subscribers.take_queued)
+    subscribe("backups.verification.queued", subscriber="backups.verify", handler=subscribers.verify_queued)
+    subscribe("backups.restore.queued", subscriber="backups.restore", handler=subscribers.restore_queued)
+    for ended in ("succeeded", "failed", "cancelled"):
+        subscribe(f"backups.backup.{ended}", subscriber="backups.take_next", handler=subscribers.take_next)
+
+
+def beat_schedule() -> dict[str, Entry]:
+    """Every tick. Beat keeps them as django-celery-beat rows; each is a wake-up, the rows it finds are the truth."""
+    return {
+        "events: relay": _every(10, "events.relay"),
+        "events: clean up": _at("events.clean_up", hour=3, minute=40),
+        "backups: sweep": _every(15, "backups.sweep"),
+        "backups: request what is due": _every(30, "backups.request_due"),
+        "backups: re-read all stored backups": _at("backups.queue_rereads", hour=4, minute=0),
+        "backups: random restore tests": _at("backups.queue_restore_tests", hour=5, minute=0),
+        "backups: apply retention": _hourly("backups.apply_retention", minute=20),
+        "backups: clean up": _hourly("backups.clean_up", minute=50),
+    }
+
+
+def _every(seconds: int, task: str) -> Entry:
+    # A tick that could not be worked off before the next one is due is worth nothing.
+    return {"task": task, "schedule": float(seconds), "options": {"expires": seconds}}
+
+
+def _at(task: str, *, hour: int, minute: int) -> Entry:
+    return {"task": task, "schedule": crontab(hour=hour, minute=minute), "options": {"expires": 12 * 3600}}
+
+
+def _hourly(task: str, *, minute: int) -> Entry:
+    return {"task": task, "schedule": crontab(minute=minute), "options": {"expires": 3600}}

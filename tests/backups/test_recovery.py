@@ -1,0 +1,236 @@
+"""What crashes leave behind is found, set right, and tried again."""
+
+from datetime import timedelta
+
+import pytest
+
+from backups.models import Backup, Restore, Verification
+from backups.rules import LEASE, BackupType, Rung, Status
+from backups.services import recovery, requests, restores, retention, verifications
+from tests.backups.support import TESTER, Hands, make_policy, make_source
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Wakes:
+    """Takes wake-up calls; `away` makes it the broker that is away."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.sent: list[tuple[str, str]] = []
+
+    def __call__(self, task: str, **arguments: object) -> bool:
+        if not self.away:
+            self.sent.append((task, str(arguments["subject"])))
+        return not self.away
+
+
+def died_while_running(hands: Hands, **policy: object) -> Backup:
+    """A backup whose worker was killed after it had staged and stored something."""
+    source = make_source("shop", policy=make_policy(**policy))
+    backup = requests.request_backup(source=source, backup_type=BackupType.FULL, by=TESTER, at=hands.at)
+    backup.claim(at=hands.at, host="dead-host", started_at=hands.at)
+    backup.attempts.create(number=1, host="dead-host", started_at=hands.at)
+    (hands.store.stage(backup.attempt_key) / "data").write_bytes(b"half")
+    return backup
+
+
+def test_a_lease_that_still_runs_is_left_alone(hands: Hands) -> None:
+    backup = died_while_running(hands)
+    hands.later(seconds=LEASE.total_seconds() - 1)
+
+    assert recovery.take_back_lost(workshop=hands.workshop) == 0
+    backup.refresh_from_db()
+    assert backup.status == Status.RUNNING
+
+
+def test_a_backup_whose_worker_died_is_cleaned_up_queued_again_and_succeeds(hands: Hands) -> None:
+    backup = died_while_running(hands)
+    hands.later(minutes=2)
+
+    recovery.take_back_lost(workshop=hands.workshop)
+    backup.refresh_from_db()
+
+    assert (backup.status, backup.failure_code) == (Status.QUEUED, "lost_lease")
+    assert "dead-host died or was cut off" in backup.failure_reason
+    assert backup.attempts.get().outcome == "interrupted"
+    assert list(hands.store.staged_keys()) == []
+    assert hands.take(backup).status == Status.SUCCEEDED
+    assert backup.attempt == 2
+
+
+def test_what_was_stored_but_never_recorded_is_removed(hands: Hands) -> None:
+    backup = died_while_running(hands)
+    hands.store.commit(backup.attempt_key)
+    hands.later(minutes=2)
+
+    recovery.take_back_lost(workshop=hands.workshop)
+
+    assert list(hands.store.keys()) == []
+
+
+def test_a_backup_that_keeps_killing_its_worker_fails_after_its_attempts(hands: Hands) -> None:
+    backup = died_while_running(hands, max_attempts=1)
+    hands.later(minutes=2)
+
+    recovery.take_back_lost(workshop=hands.workshop)
+    backup.refresh_from_db()
+
+    assert (backup.status, backup.failure_code) == (Status.FAILED, "lost_lease")
+
+
+def test_a_verification_whose_worker_died_is_looked_at_again(hands: Hands) -> None:
+    backup = hands.taken(make_source())
+    row = backup.verifications.get(rung="files")
+    row.claim(at=hands.at, host="dead-host", started_at=hands.at)
+    hands.later(minutes=2)
+
+    recovery.take_back_lost(workshop=hands.workshop)
+    hands.later(minutes=5)
+    hands.verified(backup)
+
+    row.refresh_from_db()
+    assert (row.status, row.attempt) == ("passed", 2)
+
+
+def test_a_restore_whose_worker_died_is_removed_and_done_again(hands: Hands) -> None:
+    backup = hands.taken(make_source())
+    restore = restores.request_restore(
+        backup=backup, restores_dir=hands.folder / "restores", by=TESTER, at=hands.at, target="new"
+    )
+    restore.claim(at=hands.at, host="dead-host", started_at=hands.at)
+    half = hands.folder / "restores" / "new"
+    half.mkdir(parents=True)
+    (half / "half").write_text("half")
+    Restore.objects.filter(pk=restore.pk).update(wrote_at=hands.at)
+    hands.later(minutes=2)
+
+    recovery.take_back_lost(workshop=hands.workshop)
+    hands.later(minutes=5)
+    restores.execute_restore(restore_id=restore.pk, workshop=hands.workshop)
+
+    restore.refresh_from_db()
+    assert (restore.status, restore.attempt) == ("succeeded", 2)
+    assert not (half / "half").exists()
+
+
+def test_a_restore_that_died_before_it_wrote_removes_nothing(hands: Hands) -> None:
+    backup = hands.taken(make_source())
+    restore = restores.request_restore(
+        backup=backup, restores_dir=hands.folder / "restores", by=TESTER, at=hands.at, target="new"
+    )
+    restore.claim(at=hands.at, host="dead-host", started_at=hands.at)
+    place = hands.folder / "restores" / "new"
+    place.mkdir(parents=True)
+    (place / "precious").write_text("mine")
+    hands.later(minutes=2)
+
+    recovery.take_back_lost(workshop=hands.workshop)
+
+    assert (place / "precious").read_text() == "mine"
+
+
+def test_what_waits_is_published_again_when_its_message_was_lost(hands: Hands) -> None:
+    backup = requests.request_backup(source=make_source(), backup_type=BackupType.FULL, by=TESTER, at=hands.at)
+    wakes = Wakes()
+
+    recovery.sweep(workshop=hands.workshop, wake=wakes)
+    assert wakes.sent == [], "its first message is still on its way"
+    hands.later(minutes=3)
+    recovery.sweep(workshop=hands.workshop, wake=wakes)
+    recovery.sweep(workshop=hands.workshop, wake=wakes)
+
+    assert wakes.sent == [("backups.take", str(backup.pk))]
+
+
+def test_with_the_broker_away_nothing_is_marked_as_sent(hands: Hands) -> None:
+    backup = requests.request_backup(source=make_source(), backup_type=BackupType.FULL, by=TESTER, at=hands.at)
+    wakes = Wakes()
+    wakes.away = True
+    hands.later(minutes=3)
+    recovery.sweep(workshop=hands.workshop, wake=wakes)
+
+    wakes.away = False
+    recovery.sweep(workshop=hands.workshop, wake=wakes)
+
+    assert wakes.sent == [("backups.take", str(backup.pk))]
+
+
+def test_rereads_queued_as_rows_only_are_woken_by_the_sweeper(hands: Hands) -> None:
+    backup = hands.verified(hands.taken(make_source()))
+    verifications.queue_rereads(at=hands.at)
+    wakes = Wakes()
+
+    recovery.sweep(workshop=hands.workshop, wake=wakes)
+
+    row = Verification.objects.get(backup=backup, rung=Rung.REREAD.value)
+    assert wakes.sent == [("backups.verify", str(row.pk))]
+
+
+def test_staged_files_that_no_running_row_stands_behind_are_removed_and_others_left(hands: Hands) -> None:
+    running = died_while_running(hands)
+    orphan = f"shop/{running.pk}-9"
+    strange = "another-sysops/17-1"
+    for key in (orphan, strange):
+        (hands.store.stage(key) / "data").write_bytes(b"x")
+
+    recovery.sweep_files(workshop=hands.workshop)
+
+    assert sorted(hands.store.staged_keys()) == sorted([running.attempt_key, strange])
+
+
+def test_retention_removes_records_and_frees_what_is_past_its_time(hands: Hands) -> None:
+    source = make_source()
+    old = hands.verified(hands.taken(source))
+    hands.later(days=31)
+    fresh = hands.verified(hands.taken(source))
+
+    assert retention.apply(workshop=hands.workshop) == 1
+
+    old.refresh_from_db()
+    assert (old.status, old.removed_at) == (Status.EXPIRED, hands.at)
+    assert old.removal.reason == "Past its retention"
+    assert list(hands.store.keys()) == [fresh.key]
+
+
+def test_retention_never_removes_what_is_held_needed_or_the_last_good_one(hands: Hands) -> None:
+    source = make_source()
+    held = hands.verified(hands.taken(source))
+    requests.hold_backup(backup=held, reason="court order", by=TESTER, at=hands.at)
+    full = hands.verified(hands.taken(source))
+    last = hands.verified(hands.taken(source, BackupType.DIFFERENTIAL))
+    hands.later(days=300)
+
+    assert retention.apply(workshop=hands.workshop) == 0
+
+    reasons = {d.backup_id: d.reason for d in retention.preview(at=hands.at)}
+    assert reasons == {
+        held.pk: "Held",
+        full.pk: f"Backup {last.pk} stands on it",
+        last.pk: "The last good backup of its source",
+    }
+
+
+def test_a_removal_that_was_cut_off_is_finished_later(hands: Hands) -> None:
+    source = make_source()
+    old = hands.verified(hands.taken(source))
+    Backup.objects.filter(pk=old.pk).update(status="expired")
+
+    assert retention.finish_removals(workshop=hands.workshop) == 1
+
+    assert list(hands.store.keys()) == []
+    assert retention.finish_removals(workshop=hands.workshop) == 0
+
+
+def test_a_released_backup_goes_when_its_time_is_over(hands: Hands) -> None:
+    source = make_source()
+    held = hands.verified(hands.taken(source))
+    requests.hold_backup(backup=held, reason="audit", by=TESTER, at=hands.at)
+    hands.later(days=31)
+    hands.verified(hands.taken(source))
+    assert retention.apply(workshop=hands.workshop) == 0
+
+    requests.release_backup(backup=held, by=TESTER, at=hands.at)
+
+    assert retention.apply(workshop=hands.workshop) == 1
+    assert timedelta(days=30) < hands.at - held.requested_at
