@@ -125,9 +125,9 @@ SESSION_COOKIE_NAME = f"sysops_session_{ENV.port}"
 CSRF_COOKIE_NAME = f"sysops_csrf_{ENV.port}"
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = None  # nothing is collected: WhiteNoise serves straight from the packages
 STATICFILES_DIRS = [BASE_DIR / "static"]
-WHITENOISE_USE_FINDERS = True  # served straight from the packages: no collectstatic step to forget
+WHITENOISE_USE_FINDERS = True
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -159,3 +159,8 @@ SPECTACULAR_SETTINGS = {
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {}  # sysops.wiring fills the schedule
 
 LOGGING = logging_config(level=ENV.log_level, form=ENV.log_format)
+
+if ENV.sentry_dsn:
+    import sentry_sdk  # only where it is used: it is not small
+
+    sentry_sdk.init(dsn=ENV.sentry_dsn.get_secret_value(), environment=ENV.profile, send_default_pii=False)

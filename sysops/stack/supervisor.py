@@ -1,0 +1,220 @@
+"""Keeps programs running: started in order, restarted when they die, stopped in order (circus does the work).
+
+Circus runs inside our event loop. It has no control socket here (its endpoints are `inproc`), and we call its
+`manage_watchers` ourselves, one step at a time: its own timer collides with commands and then logs tracebacks.
+It takes the exit status of every child, so no other child is started while `_manage` runs.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+import psutil
+from circus import get_arbiter
+
+from sysops.stack.errors import StackError
+from sysops.stack.programs import ROOT, Program, launched
+
+PR_SET_CHILD_SUBREAPER = 36
+LOOK_SECONDS = 0.3
+QUICK_DEATH_SECONDS = 20.0
+LONGEST_DELAY_SECONDS = 30.0
+LONGEST_LINE_BYTES = 16 * 1024
+READY_SECONDS = 60.0
+
+Say = Callable[[str, str], None]
+
+
+def pause_before(quick_deaths: int) -> float:
+    """Seconds to wait before the next start of a program that died young this many times in a row."""
+    return min(LONGEST_DELAY_SECONDS, 0.5 * 2 ** (quick_deaths - 1)) if quick_deaths else 0.0
+
+
+class Lines:
+    """A circus stream that hands on whole lines with the program's name."""
+
+    def __init__(self, name: str, say: Say) -> None:
+        self._name, self._say, self._rest = name, say, b""
+
+    def __call__(self, data: dict[str, bytes]) -> None:
+        *lines, self._rest = (self._rest + data["data"]).split(b"\n")
+        if len(self._rest) > LONGEST_LINE_BYTES:
+            lines, self._rest = [*lines, self._rest], b""
+        for line in lines:
+            self._say(self._name, line.decode(errors="replace"))
+
+    def close(self) -> None:
+        """Hand on what was said without a newline at the end."""
+        if self._rest:
+            self._say(self._name, self._rest.decode(errors="replace"))
+        self._rest = b""
+
+
+class Life:
+    """What is known about one program's starts and ends; gives circus its hooks."""
+
+    def __init__(self, program: Program, say: Say) -> None:
+        self.program, self._say = program, say
+        self.started = 0.0
+        self.quick_deaths = 0
+        self.stopping = False
+        self.last_exit: int | None = None
+
+    def before_spawn(self, **known: object) -> bool:
+        """Write the pause into the launcher's arguments: a sleeping child can be stopped, our loop goes on."""
+        if self.started:
+            lived = time.monotonic() - self.started
+            self.quick_deaths = self.quick_deaths + 1 if lived < QUICK_DEATH_SECONDS else 0
+        pause = pause_before(self.quick_deaths)
+        if self.started:
+            how = "ended" if self.last_exit is None else f"ended with {_exit_words(self.last_exit)}"
+            self._say(
+                "sysops",
+                f"{self.program.name} {how}; starting it again" + (f" in {pause:g} s" if pause else ""),
+            )
+        self.started = time.monotonic() + pause
+        self.last_exit = None
+        known["watcher"].args = self.arguments(pause)  # type: ignore[attr-defined]
+        return True
+
+    def after_reap(self, **known: object) -> bool:
+        """Remember how it ended, and end children it left behind before another one takes its place."""
+        self.last_exit = known["exit_code"] if isinstance(known.get("exit_code"), int) else None  # type: ignore[assignment]
+        pid = known["process_pid"]
+        if self.program.own_group and isinstance(pid, int):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+        return True
+
+    def arguments(self, pause: float = 0) -> list[str]:
+        program = self.program
+        return launched(program.argv, user=program.user, death=program.death, delay=pause)[1:]
+
+
+class Supervisor:
+    """Runs programs. Use it inside one running event loop, `start` first and `stop` last."""
+
+    def __init__(self, programs: Sequence[Program], *, say: Say) -> None:
+        self.programs = sorted(programs, key=lambda program: program.order)
+        self._lives = {program.name: Life(program, say) for program in self.programs}
+        logging.getLogger("circus").setLevel(logging.ERROR)
+        become_subreaper()
+        self._arbiter = get_arbiter(
+            [self._watcher(program, say) for program in self.programs],
+            controller="inproc://control", pubsub_endpoint="inproc://events", multicast_endpoint="",
+            check_delay=-1, loop=_tornado_loop(), proc_name="sysops-up",
+        )  # fmt: skip
+        self._managing: asyncio.Task[None] | None = None
+        self._ending = False
+        self._opened = False
+
+    async def start(self, *, upto: int = sys.maxsize) -> None:
+        """Start what is not running yet, up to this order, each group ready before the next one.
+
+        Raises StackError when one does not become ready.
+        """
+        if not self._opened:
+            await self._arbiter.start()
+            self._opened = True
+        for order, group in groupby(self.programs, key=lambda program: program.order):
+            if order > upto:
+                break
+            together = list(group)
+            for program in together:
+                await self._arbiter.get_watcher(program.name).start()
+            for program in together:
+                await self._wait_until_ready(program)
+
+    async def keep(self) -> None:
+        """From now on restart what dies, until `stop`."""
+        self._managing = asyncio.create_task(self._manage())
+
+    async def stop(self) -> None:
+        """Stop everything in reverse order, then whatever our programs left behind."""
+        self._ending = True
+        if self._managing:
+            await self._managing
+        if self._opened:
+            for _, group in groupby(reversed(self.programs), key=lambda program: program.order):
+                await asyncio.gather(*(self._arbiter.get_watcher(program.name)._stop(True) for program in group))
+            await self._arbiter.stop()
+            await asyncio.sleep(0.05)  # the arbiter closes its sockets in the next turn of the loop
+        await asyncio.to_thread(end_descendants)
+
+    def pids(self) -> dict[str, int]:
+        """The process id of each running program."""
+        running = {program.name: self._arbiter.get_watcher(program.name).processes for program in self.programs}
+        return {name: next(iter(found)) for name, found in running.items() if found}
+
+    def _watcher(self, program: Program, say: Say) -> dict[str, object]:
+        life = self._lives[program.name]
+        return {
+            "name": program.name,
+            "cmd": shlex.quote(sys.executable),
+            "args": life.arguments(),
+            "env": dict(program.env),
+            "working_dir": str(ROOT) if not program.user else "/",
+            "autostart": False,
+            "stop_signal": program.stop_signal,
+            "graceful_timeout": program.stop_seconds,
+            "stdout_stream": {"stream": Lines(program.name, say)},
+            "stderr_stream": {"stream": Lines(program.name, say)},
+            "hooks": {
+                "before_spawn": (life.before_spawn, False),
+                "after_reap": (life.after_reap, True),
+            },
+        }
+
+    async def _manage(self) -> None:
+        while not self._ending:
+            await self._arbiter.manage_watchers()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _wait_until_ready(self, program: Program) -> None:
+        if program.ready is None:
+            return
+        give_up = time.monotonic() + READY_SECONDS
+        while not await asyncio.to_thread(program.ready):
+            if not any(process.is_alive() for process in self._arbiter.get_watcher(program.name).processes.values()):
+                raise StackError(f"{program.name} ended while it was starting; its last lines above say why")
+            if time.monotonic() > give_up:
+                raise StackError(f"{program.name} is not ready after {READY_SECONDS:.0f} s; see its lines above")
+            await asyncio.sleep(0.05)
+
+
+def become_subreaper() -> None:
+    """Orphans of our programs become our children instead of init's, so that `end_descendants` finds them (Linux)."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_descendants(*, seconds: float = 3.0) -> None:
+    """End every process below this one: asked first, killed when deaf."""
+    me = psutil.Process()
+    left = me.children(recursive=True)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, deaf = psutil.wait_procs(left, timeout=seconds)
+    for process in {*deaf, *me.children(recursive=True)}:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(list(deaf), timeout=seconds)
+
+
+def _exit_words(status: int) -> str:
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+
+
+def _tornado_loop() -> object:
+    from tornado.ioloop import IOLoop
+
+    return IOLoop.current()

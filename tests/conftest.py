@@ -1,0 +1,39 @@
+"""One PostgreSQL and one Valkey for the whole session; Django's settings find them in the environment.
+
+This module is imported before Django reads its settings: pyproject does not name DJANGO_SETTINGS_MODULE,
+because pytest-django would then read them before any conftest. We name it here, after the variables are set.
+"""
+
+import os
+from collections.abc import Iterator
+
+import django
+import pytest
+
+from tests.services import Home, home, make_cluster, make_cluster_for_session, the_home
+
+__all__ = ["home", "make_cluster", "make_cluster_for_session"]
+
+for name in [name for name in os.environ if name.startswith("SYSOPS_") and name != "SYSOPS_PG_OS_USER"]:
+    del os.environ[name]  # an instance the developer works with must not be met by a test
+os.environ.update(the_home().environ())
+os.environ["DJANGO_SETTINGS_MODULE"] = "sysops.settings"
+django.setup()  # pytest-django does it by itself only for settings named in the ini file
+
+
+@pytest.fixture(scope="session", autouse=True)
+def servers(home: Home) -> Iterator[Home]:
+    """The session's PostgreSQL and Valkey, running."""
+    home.start()
+    yield home
+    home.close()
+
+
+@pytest.fixture
+def child_environ(django_db_setup: None) -> dict[str, str]:
+    """Environment for child processes (CLI, workers) that work on the same test database as the test."""
+    from django.conf import settings
+
+    name = str(settings.DATABASES["default"]["NAME"])
+    url = os.environ["SYSOPS_DATABASE_URL"].replace("/sysops?", f"/{name}?")
+    return {**os.environ, "SYSOPS_DATABASE_URL": url}
