@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 
-LEASE = timedelta(seconds=45)  # a worker that has not renewed its lease for this long is taken for dead
+LEASE = timedelta(seconds=30)  # a worker that has not renewed its lease for this long is taken for dead
 HEARTBEAT = timedelta(seconds=3)  # how often it renews and tells its progress
 WAKE_AGAIN = timedelta(minutes=2)  # a queued row whose message got lost is published again after this
 SLOT_TOLERANCE = timedelta(seconds=59)  # slots that fall into the same minute fall together

@@ -17,6 +17,7 @@ from backups.rules import HEARTBEAT, LEASE, smoothed_rate
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+FIRST_BEAT_SECONDS = 0.5
 DATABASE_AWAY = (OperationalError, InterfaceError)
 
 
@@ -58,10 +59,10 @@ class Held:
 
     def _beat(self) -> None:
         try:
-            while not self.cancelled:
+            pause = FIRST_BEAT_SECONDS
+            while not self._stop.wait(pause) and not self.cancelled:
                 self._renew()
-                if self._stop.wait(HEARTBEAT.total_seconds()):
-                    return
+                pause = HEARTBEAT.total_seconds()
         finally:
             connection.close()
 
@@ -83,7 +84,7 @@ class Held:
             connection.close()
             return
         if row is None:
-            logger.warning("%s: the lease was lost; the work stops", self.row)
+            logger.info("%s is not ours any more", self.row)  # lost, or its outcome was recorded this moment
             self.lost = True
         elif row.cancel_requested_by:
             self.cancelled_by = row.cancel_requested_by

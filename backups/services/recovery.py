@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 
 from backups.engines.scratch import sweep_scratch
@@ -13,6 +13,7 @@ from backups.models import Attempt, Backup, Restore, Verification, WrongState
 from backups.models import Store as StoreRow
 from backups.models.moves import Leased
 from backups.rules import (
+    LEASE,
     WAKE_AGAIN,
     RestoreStatus,
     Status,
@@ -63,6 +64,8 @@ def _wake_waiting(model: type[Leased], waiting: str, task: str, *, wake: Wake, a
 def take_back_lost(*, workshop: Workshop) -> int:
     """Find rows whose lease ran out, clean up behind their workers, and queue or end them; how many."""
     at = workshop.now()
+    if _database_just_came_back():
+        return 0
     found = 0
     for backup in _lost(Backup, at).select_related("source__policy", "store"):
         found += _interrupt(backup, at=at)
@@ -76,6 +79,13 @@ def take_back_lost(*, workshop: Workshop) -> int:
     if found:
         sweep_scratch(workshop.tools, ())  # living workers hold a lock on theirs
     return found
+
+
+def _database_just_came_back() -> bool:
+    """Whether PostgreSQL started less than a lease ago: no worker could renew while it was away, so none is dead for it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp() - pg_postmaster_start_time() < %s", [LEASE])
+        return bool(cursor.fetchone()[0])
 
 
 def _lost(model: type[Leased], at: datetime):  # type: ignore[no-untyped-def]

@@ -187,6 +187,7 @@ def _clean(backup: Backup, workshop: Workshop) -> None:
 def _try_record(backup: Backup, held: Held, write: partial[None]) -> bool:
     """Record, unless somebody else took the row over: then what we found does not count."""
     if held.lost:
+        logger.warning("%s: the lease was lost, so the outcome of attempt %s is not recorded", backup, backup.attempt)
         return False
     try:
         persist(write)

@@ -21,3 +21,17 @@ def hands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Hands]":
     (tmp_path / "scratch").mkdir()
     monkeypatch.setitem(engines._things, FakeEngine.name, made.engine)
     yield made
+
+
+@pytest.fixture(autouse=True)
+def _database_up_for_long(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session's PostgreSQL started seconds ago; tests of recovery would otherwise be given its grace."""
+    from backups.services import recovery
+
+    if "database_grace" not in request.fixturenames:
+        monkeypatch.setattr(recovery, "_database_just_came_back", lambda: False)
+
+
+@pytest.fixture
+def database_grace() -> None:
+    """Ask for the real answer of `_database_just_came_back`."""

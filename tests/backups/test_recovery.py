@@ -44,6 +44,21 @@ def test_a_lease_that_still_runs_is_left_alone(hands: Hands) -> None:
     assert backup.status == Status.RUNNING
 
 
+@pytest.mark.usefixtures("database_grace")
+def test_while_the_database_has_just_come_back_no_worker_is_taken_for_dead(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = died_while_running(hands)
+    hands.later(hours=1)
+
+    monkeypatch.setattr(recovery, "LEASE", timedelta(days=1))
+    assert recovery.take_back_lost(workshop=hands.workshop) == 0
+    monkeypatch.setattr(recovery, "LEASE", timedelta(0))
+    assert recovery.take_back_lost(workshop=hands.workshop) == 1
+    backup.refresh_from_db()
+    assert backup.status == Status.QUEUED
+
+
 def test_a_backup_whose_worker_died_is_cleaned_up_queued_again_and_succeeds(hands: Hands) -> None:
     backup = died_while_running(hands)
     hands.later(minutes=2)
