@@ -1,0 +1,134 @@
+"""The catalogue as JSON. Rows are written by services alone: nothing here saves."""
+
+from django.contrib.auth import get_user_model
+from django.utils.text import slugify
+from rest_framework import serializers
+
+from catalogue import rules
+from catalogue.models import ContactAddress, Environment, Host, Person, Service, Team
+from catalogue.rules import TIERS
+from catalogue.services import Row
+
+
+class _Named(serializers.ModelSerializer[Row]):
+    """What has a slug: it may be left out, and is then made from the name."""
+
+    slug = serializers.RegexField(
+        f"^{rules.SLUG.pattern}$",
+        required=False,
+        help_text="Others refer to it by this; it never changes. Made from the name when left out.",
+        error_messages={"invalid": str(rules.slug_problem(""))},
+    )
+
+    def validate(self, attrs: dict[str, object]) -> dict[str, object]:
+        if self.instance is None and "slug" not in attrs:
+            made = slugify(str(attrs["name"]))[:64].strip("-")
+            if not made:
+                raise serializers.ValidationError({"slug": ["Cannot be made from this name; give one."]})
+            attrs["slug"] = made
+        return attrs
+
+
+class EnvironmentSerializer(_Named[Environment]):
+    """Where something runs."""
+
+    class Meta:
+        model = Environment
+        fields = ["slug", "name", "is_production", "created_at"]
+
+
+class HostSerializer(serializers.ModelSerializer[Host]):
+    """A machine that runs a worker; it makes itself known when its worker starts."""
+
+    name = serializers.RegexField(
+        f"^{rules.HOST_NAME.pattern}$",
+        help_text="The machine's own name, as its worker gives it.",
+        error_messages={"invalid": str(rules.host_name_problem(""))},
+    )
+    environment = serializers.SlugRelatedField(
+        slug_field="slug", queryset=Environment.objects.all(), allow_null=True, required=False
+    )
+
+    class Meta:
+        model = Host
+        fields = ["name", "environment", "description", "last_seen_at", "created_at"]
+
+
+class ContactSerializer(serializers.ModelSerializer[ContactAddress]):
+    """One way to reach a person."""
+
+    class Meta:
+        model = ContactAddress
+        fields = ["channel", "address"]
+
+
+class PersonSerializer(_Named[Person]):
+    """Somebody who can be reached."""
+
+    user = serializers.SlugRelatedField(
+        slug_field="username",
+        queryset=get_user_model().objects.all(),
+        allow_null=True,
+        required=False,
+        help_text="The account this person signs in with.",
+    )
+    contacts = ContactSerializer(many=True, required=False, help_text="In the order they are tried.")
+
+    class Meta:
+        model = Person
+        fields = ["slug", "name", "time_zone", "user", "contacts", "created_at"]
+
+    def validate_contacts(self, value: list[dict[str, str]]) -> list[tuple[str, str]]:
+        """As the service takes them."""
+        return [(contact["channel"], contact["address"]) for contact in value]
+
+
+class TeamSerializer(_Named[Team]):
+    """People who own services together. Who leads it is one of its members."""
+
+    lead = serializers.SlugRelatedField(
+        slug_field="slug", queryset=Person.objects.all(), allow_null=True, required=False
+    )
+    members = serializers.SlugRelatedField(slug_field="slug", queryset=Person.objects.all(), many=True, required=False)
+
+    class Meta:
+        model = Team
+        fields = ["slug", "name", "lead", "members", "created_at"]
+
+
+class ServiceSerializer(_Named[Service]):
+    """What users depend on. Its state is set by maintenance and checks, not here."""
+
+    tier = serializers.IntegerField(min_value=min(TIERS), max_value=max(TIERS), required=False)
+    owner_team = serializers.SlugRelatedField(
+        slug_field="slug", queryset=Team.objects.all(), allow_null=True, required=False
+    )
+    environment = serializers.SlugRelatedField(
+        slug_field="slug", queryset=Environment.objects.all(), allow_null=True, required=False
+    )
+    depends_on = serializers.SlugRelatedField(
+        slug_field="slug", queryset=Service.objects.all(), many=True, required=False
+    )
+
+    class Meta:
+        model = Service
+        fields = [
+            "slug",
+            "name",
+            "kind",
+            "tier",
+            "owner_team",
+            "environment",
+            "depends_on",
+            "state",
+            "state_until",
+            "state_reason",
+            "created_at",
+        ]
+
+
+class ModeSerializer(serializers.Serializer[object]):
+    """What the service's own proxy or code should do now."""
+
+    mode = serializers.ChoiceField(choices=["normal", "maintenance"])
+    until = serializers.DateTimeField(required=False, allow_null=True)

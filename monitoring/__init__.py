@@ -1,0 +1,1 @@
+"""Health: what is measured about Sysops itself, and what is wrong in plain words."""
