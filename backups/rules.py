@@ -120,8 +120,8 @@ def retry_delay(*, attempt: int, chance: random.Random) -> timedelta:
     Exponential from 30 s up to 1 h with "equal jitter": between half and all of the step, so that sources
     which failed together do not come back together (M. Brooker, "Exponential Backoff and Jitter", AWS 2015).
     """
-    step = min(RETRY_MOST, RETRY_FIRST * 2 ** min(attempt - 1, 16))
-    return step / 2 + step / 2 * chance.random()
+    step = min(RETRY_MOST, RETRY_FIRST * int(2 ** min(attempt - 1, 16)))
+    return step * (0.5 + 0.5 * chance.random())
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ def _bad_chains(backups: Iterable[Backup]) -> set[int]:
                 "pk", "status", "parent", "verification_status"
             )
         }
-        following: dict[int, int | None] = {}
+        following: dict[int, int] = {}
         for pk, parent_id in waiting.items():
             link = links.get(parent_id) if parent_id else None
             if link is None or link.status != STORED or link.known_bad:

@@ -16,9 +16,9 @@ TICK_AT_MOST = timedelta(seconds=60)
 
 
 def expected_workers() -> frozenset[str]:
-    """The workers that the running `sysops up` started, by name; they are missed even when never seen."""
+    """The workers that the environment or the running `sysops up` names; they are missed even when never seen."""
     names = running_stack(current().data_dir).get("expected_workers", "")
-    return frozenset(name.strip() for name in names.split(",") if name.strip())
+    return frozenset(current().expected_workers) | {name.strip() for name in names.split(",") if name.strip()}
 
 
 def workers_and_queues(at: datetime) -> tuple[list[Reading], list[Reading]]:

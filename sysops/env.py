@@ -75,11 +75,14 @@ class Environment(BaseSettings):
     flower_url: str | None = Field(
         default=None, description="Where Flower listens (http://… or unix:…), shown under /flower/."
     )
+    expected_workers: Annotated[list[str], NoDecode] = Field(
+        default=[], description="Names of the Celery workers that must be there (name@host), comma separated."
+    )
     sentry_dsn: SecretStr | None = Field(default=None, description="Where Sysops reports its own errors.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
     log_format: Literal["console", "json"] = Field(default="console", description="Shape of log lines.")
 
-    @field_validator("previous_secret_keys", "allowed_hosts", "pg_bin_dirs", mode="before")
+    @field_validator("previous_secret_keys", "allowed_hosts", "pg_bin_dirs", "expected_workers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

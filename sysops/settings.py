@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import django_stubs_ext
 
 from sysops import env as _env
+from sysops.admin_site import UNFOLD as UNFOLD
 from sysops.logs import logging_config
 
 django_stubs_ext.monkeypatch()
@@ -46,6 +47,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "monitoring.requests.RequestTimes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -114,6 +116,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = bool(ENV.public_url and ENV.public_url.startswith("https://"))

@@ -69,9 +69,9 @@ class BackupSerializer(serializers.ModelSerializer[Backup]):
     """One backup. Unknown values are null."""
 
     id = serializers.CharField(source="pk", read_only=True)
-    source = serializers.CharField(source="source.slug", read_only=True)
+    source = serializers.CharField(source="source.slug", read_only=True)  # type: ignore[assignment]
     store = serializers.CharField(source="store.slug", read_only=True)
-    parent = serializers.CharField(source="parent_id", allow_null=True, read_only=True)
+    parent = serializers.CharField(source="parent_id", allow_null=True, read_only=True)  # type: ignore[assignment]
     success = serializers.SerializerMethodField()
     failure_reason = serializers.SerializerMethodField()
     duration_seconds = serializers.SerializerMethodField()
@@ -317,7 +317,9 @@ class SourceSerializer(serializers.ModelSerializer[Source]):
 class BackupIn(serializers.Serializer[Backup]):
     """What to back up, and how much of it."""
 
-    source = serializers.SlugRelatedField(slug_field="slug", queryset=Source.objects.select_related("policy"))
+    source = serializers.SlugRelatedField(  # type: ignore[assignment]
+        slug_field="slug", queryset=Source.objects.select_related("policy")
+    )
     backup_type = serializers.ChoiceField([t.value for t in BackupType])
 
 
@@ -364,6 +366,6 @@ class SourceIn(serializers.Serializer[Source]):
 
 class EngineOut(serializers.Serializer[object]):
     name = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     types = serializers.ListField(child=serializers.ChoiceField([t.value for t in BackupType]))
     settings_schema = serializers.DictField()

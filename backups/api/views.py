@@ -1,9 +1,10 @@
 """Backups over HTTP: parse, one service call, answer."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from django.conf import settings
+from django.db.models import Model
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
@@ -24,6 +25,7 @@ from sysops.api.problems import Conflict, invalid
 from sysops.api.views import ReadViewSet, View
 from sysops.kernel.clock import utc_now
 
+M = TypeVar("M", bound=Model)
 LARGEST_ID = 2**63 - 1
 
 
@@ -32,14 +34,14 @@ def accepted(data: object, location: str) -> Response:
     return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": location})
 
 
-class ByNumber:
-    """Ids are opaque to clients; whatever is no key of ours is simply not there."""
+class NumberedViewSet(ReadViewSet[M]):
+    """Rows by number. Ids are opaque to clients; whatever is no key of ours is simply not there."""
 
-    def get_object(self) -> object:
-        given = str(self.kwargs["pk"])  # type: ignore[attr-defined]
+    def get_object(self) -> M:
+        given = str(self.kwargs["pk"])
         if not (given.isascii() and given.isdigit()) or int(given) > LARGEST_ID:
             raise Http404
-        return super().get_object()  # type: ignore[misc]
+        return super().get_object()
 
 
 class TakeBackup(View):
@@ -67,7 +69,7 @@ class TakeBackup(View):
         return accepted(data, f"/api/system/backups/{backup.pk}")
 
 
-class BackupViewSet(ByNumber, ReadViewSet[Backup]):
+class BackupViewSet(NumberedViewSet[Backup]):
     """`/api/system/backups`."""
 
     rights: ClassVar[dict[str, str]] = {
@@ -168,7 +170,7 @@ class BackupViewSet(ByNumber, ReadViewSet[Backup]):
         return Response(shapes.BackupSerializer(selectors.for_lists().get(pk=pk)).data)
 
 
-class VerificationViewSet(ByNumber, ReadViewSet[Verification]):
+class VerificationViewSet(NumberedViewSet[Verification]):
     """`/api/system/verifications`: what `POST …/verify` answered, to be polled."""
 
     rights: ClassVar[dict[str, str]] = {"list": "backups.view", "retrieve": "backups.view"}
@@ -176,7 +178,7 @@ class VerificationViewSet(ByNumber, ReadViewSet[Verification]):
     serializer_class = shapes.VerificationSerializer
 
 
-class RestoreViewSet(ByNumber, ReadViewSet[Restore]):
+class RestoreViewSet(NumberedViewSet[Restore]):
     """`/api/system/restores`."""
 
     rights: ClassVar[dict[str, str]] = {

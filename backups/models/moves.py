@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.db import models
 
@@ -24,11 +24,11 @@ class Leased(models.Model):
     `attempt` is the fence: it grows with each claim, and every write of a worker names the one it holds.
     """
 
-    MOVES: ClassVar[Mapping[StrEnum, frozenset[StrEnum]]]
+    MOVES: ClassVar[Mapping[Any, frozenset[Any]]]  # each row has its own StrEnum
     RUNNING: ClassVar[StrEnum]
     STATES: ClassVar[type[StrEnum]]
 
-    status: models.CharField[str, str]
+    status = models.CharField(max_length=20)
     attempt = models.PositiveSmallIntegerField(default=0)
     not_before = models.DateTimeField(help_text="Not to be claimed before this moment")
     woken_at = models.DateTimeField(null=True, blank=True, help_text="When a worker was last told of it")

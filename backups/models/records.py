@@ -75,6 +75,8 @@ class Backup(Leased):
         indexes = [
             models.Index(fields=["source", "-id"], name="backups_by_source"),
             models.Index(fields=["status", "-id"], name="backups_by_status"),
+            models.Index(fields=["-requested_at", "-id"], name="backups_by_time"),
+            models.Index(fields=["-size_bytes", "-id"], name="backups_by_size"),
             models.Index(
                 fields=["source", "-completed_at"],
                 name="backups_stored",

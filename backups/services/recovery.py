@@ -4,9 +4,11 @@ import logging
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from backups.engines.scratch import sweep_scratch
 from backups.models import Attempt, Backup, Restore, Verification, WrongState
@@ -28,6 +30,7 @@ from sysops.events import publish
 
 logger = logging.getLogger(__name__)
 
+Row = TypeVar("Row", bound=Leased)
 Wake = Callable[..., bool]
 MOST_WOKEN = 50  # per sweep and kind; the next sweep wakes the next ones
 ATTEMPT_KEY = re.compile(r"(?P<source>[-a-zA-Z0-9_]+)/(?P<id>\d{1,18})-(?P<attempt>\d{1,9})")
@@ -73,22 +76,22 @@ def take_back_lost(*, workshop: Workshop) -> int:
         _pick_up(backup, workshop)
     for verification in _lost(Verification, at).select_related("backup__source__policy"):
         reason = LOST.format(host=verification.host, attempt=verification.attempt)
-        found += _quietly(lambda v=verification, r=reason: verifications.record_obstacle(v, r, at=at))
+        found += _quietly(partial(verifications.record_obstacle, verification, reason, at=at))
     for restore in _lost(Restore, at).select_related("backup__source__policy"):
-        found += _quietly(lambda r=restore: restores.take_back(r, workshop))
+        found += _quietly(partial(restores.take_back, restore, workshop))
     if found:
         sweep_scratch(workshop.tools, ())  # living workers hold a lock on theirs
     return found
 
 
 def _database_just_came_back() -> bool:
-    """Whether PostgreSQL started less than a lease ago: no worker could renew while it was away, so none is dead for it."""
+    """Whether PostgreSQL started less than a lease ago: nobody could renew while it was away."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp() - pg_postmaster_start_time() < %s", [LEASE])
-        return bool(cursor.fetchone()[0])
+        cursor.execute("SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())")
+        return bool(cursor.fetchone()[0] < LEASE.total_seconds())
 
 
-def _lost(model: type[Leased], at: datetime):  # type: ignore[no-untyped-def]
+def _lost(model: type[Row], at: datetime) -> QuerySet[Row]:
     return model._base_manager.filter(status=model.RUNNING.value, lease_until__lt=at).order_by("pk")
 
 

@@ -95,7 +95,14 @@ def _plan(
     env: Environment, embedded: servers.Servers, *, sockets: Path, mark: str, make_programs: MakePrograms
 ) -> Plan:
     flower = sockets / "flower.sock"
-    _write_stack_file(env.run_dir, {**embedded.settings, "flower_url": f"unix:{flower}"})
+    _write_stack_file(
+        env.run_dir,
+        {
+            **embedded.settings,
+            "flower_url": f"unix:{flower}",
+            "expected_workers": f"default@{env.host_name},backups@{env.host_name}",
+        },
+    )
     environ = {
         **os.environ,
         leftovers.MARK: mark,

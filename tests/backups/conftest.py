@@ -1,6 +1,5 @@
 """The fake engine is known by name in these tests, and hands to work with are at hand."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ if TYPE_CHECKING:  # a conftest is loaded before Django is set up
 
 
 @pytest.fixture
-def hands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Hands]":
+def hands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Hands":
     """A worker's means, its engine registered as `fake`."""
     from backups.engines.base import engines
     from tests.backups.support import FakeEngine, Hands
@@ -20,7 +19,7 @@ def hands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Hands]":
     (tmp_path / "store").mkdir()
     (tmp_path / "scratch").mkdir()
     monkeypatch.setitem(engines._things, FakeEngine.name, made.engine)
-    yield made
+    return made
 
 
 @pytest.fixture(autouse=True)

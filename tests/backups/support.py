@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 from backups.engines.base import (
     Artifact,
@@ -36,10 +37,10 @@ _numbers = itertools.count(1)
 class FakeEngine:
     """Writes one small file; fails, waits or finds fault when told to; remembers what it was asked."""
 
-    name = "fake"
-    label = "Fake"
-    types = frozenset(BackupType)
-    settings_schema: Mapping[str, object] = {
+    name: ClassVar[str] = "fake"
+    label: ClassVar[str] = "Fake"
+    types: ClassVar[frozenset[BackupType]] = frozenset(BackupType)
+    settings_schema: ClassVar[Mapping[str, object]] = {
         "type": "object",
         "properties": {"host": {"type": "string"}, "password": {"type": "string", "writeOnly": True}},
         "additionalProperties": False,

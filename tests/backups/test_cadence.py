@@ -1,4 +1,4 @@
-"""Cadences become backups: each slot once, the largest of several, edits in force at once, nothing lost in an outage."""
+"""Cadences become backups: each slot once, the largest of several, edits in force at once, nothing lost."""
 
 import threading
 from datetime import UTC, datetime, timedelta

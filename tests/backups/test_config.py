@@ -1,4 +1,4 @@
-"""Sources, stores and policies: refused with the field named, secrets sealed, types checked where they are configured."""
+"""Sources, stores and policies: refused with the field named, secrets sealed, types checked at once."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def create(**given: object) -> Source:
     values: dict[str, object] = {"slug": "shop", "name": "Shop", "engine": "fake", "settings": {}, **given}
     values.setdefault("policy", make_policy())
-    return config.create_source(**values, by=TESTER, at=START)
+    return config.create_source(**values, by=TESTER, at=START)  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
