@@ -1,0 +1,1 @@
+"""The engine `postgres`, in parts; the engine itself is engine.PostgresEngine."""

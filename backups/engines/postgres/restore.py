@@ -1,0 +1,108 @@
+"""Restoring a physical backup to a new place, checked there, with a server left running if so wished."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from backups.engines.base import Check, EngineError, Outcome, Restored, RestoreJob
+from backups.engines.postgres import checks as look_at
+from backups.engines.postgres import server, target, unpack
+from backups.engines.postgres.prove import server_failed, superuser, toolset_for
+from backups.engines.postgres.server import PrivateServer
+from backups.engines.postgres.tools import Toolset
+from backups.engines.scratch import make_private
+from backups.engines.work import Work
+
+
+def restore(job: RestoreJob) -> Restored:
+    """The cluster in `target`/data, with what was checked. Raises EngineError when it is not right."""
+    work = Work(control=job.control, tools=job.tools)
+    toolset = toolset_for(job.chain[-1], job.tools)
+    made: list[Check] = []
+    with target.new(job) as place:
+        try:
+            data = unpack.rebuild(job.chain, place, work=work, toolset=toolset, checks=made, durable=True)
+        except unpack.Broken as exc:
+            raise EngineError(f"The backup is not right: {exc}", code="backup_corrupt", permanent=True) from None
+        figures = job.chain[-1].figures
+        settings = server.needed_settings(server.control_data(data, work=work, toolset=toolset))
+        target.keep_source_configuration(data)
+        made += check_in_place(place, work=work, toolset=toolset, figures=figures, settings=settings)
+        return finish(
+            job, place, work=work, toolset=toolset, superuser=superuser(figures), settings=settings, made=made
+        )
+
+
+def check_in_place(
+    place: Path, *, work: Work, toolset: Toolset, figures: Mapping[str, object], settings: Mapping[str, str]
+) -> list[Check]:
+    """Start the restored cluster on a private socket, look at it, stop it; raises EngineError when a check failed."""
+    data, beside = place / "data", place / ".check"
+    make_private(beside, work.tools.os_user)
+    work.say("starting the restored server")
+    made: list[Check] = []
+    started = time.monotonic()
+    try:
+        with server.running(
+            data, beside=beside, work=work, toolset=toolset, superuser=superuser(figures),
+            settings={**settings, **server.QUIET, "autovacuum": "off"},
+        ) as restored:  # fmt: skip
+            seconds = time.monotonic() - started
+            made.append(
+                Check("server_starts", Outcome.PASSED, "The restored server came up and left recovery", {}, seconds)
+            )
+            before = _with_amcheck(restored)
+            made += look_at.look(restored, figures=figures, work=work, toolset=toolset)
+            _drop_amcheck(restored, keep=before)
+    except server.ServerDied as exc:
+        made.append(server_failed(exc, time.monotonic() - started))
+    finally:
+        target.remove_folder(beside)
+    made.append(look_at.checksums(data, work=work, toolset=toolset))
+    wrong = [check for check in made if check.outcome is Outcome.FAILED]
+    if not any(check.name == "server_starts" and check.outcome is Outcome.PASSED for check in made):
+        wrong = wrong or made[:1]
+    if wrong:
+        said = "; ".join(f"{check.name}: {check.detail}" for check in wrong)
+        raise EngineError(f"What was restored is not right: {said}", code="backup_corrupt", permanent=True)
+    return made
+
+
+def finish(
+    job: RestoreJob, place: Path, *, work: Work, toolset: Toolset, superuser: str, settings: Mapping[str, str],
+    made: list[Check],
+) -> Restored:  # fmt: skip
+    """Configuration of its own, everything on the disk, and the server left running when that was asked for."""
+    sockets = target.write_configuration(place, settings=settings, os_user=work.tools.os_user)
+    target.make_durable(place / "data", work=work, toolset=toolset)
+    if not job.start_server:
+        return Restored(made)
+    connection, pid = target.start(place, sockets, superuser=superuser, work=work, toolset=toolset)
+    return Restored(made, connection=connection, pid=pid)
+
+
+def _databases(restored: PrivateServer) -> list[str]:
+    with psycopg.connect(restored.conninfo(), autocommit=True) as connection:
+        rows = connection.execute("SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1").fetchall()
+    return [str(name) for (name,) in rows]
+
+
+def _with_amcheck(restored: PrivateServer) -> set[str]:
+    """The databases that have the extension of their own."""
+    found = set()
+    for name in _databases(restored):
+        with psycopg.connect(restored.conninfo(name), autocommit=True) as connection:
+            if connection.execute("SELECT FROM pg_extension WHERE extname = 'amcheck'").fetchone() is not None:
+                found.add(name)
+    return found
+
+
+def _drop_amcheck(restored: PrivateServer, *, keep: set[str]) -> None:
+    """What pg_amcheck installed for its work does not stay in a restored database."""
+    for name in _databases(restored):
+        if name not in keep:
+            with psycopg.connect(restored.conninfo(name), autocommit=True) as connection:
+                connection.execute(sql.SQL("DROP EXTENSION IF EXISTS amcheck"))

@@ -1,0 +1,75 @@
+"""Scratch folders: private, found again when their owner died, short enough for a socket."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from backups.engines import scratch
+from backups.engines.base import EngineError, Link, Tools
+from backups.engines.postgres.engine import PostgresEngine
+from sysops.stack import places
+from tests.backups.engines.helpers import all_passed, prove, spec, take
+from tests.services import Home, SourceCluster
+
+
+def test_a_folder_is_private_while_it_lives_and_gone_afterwards(tools: Tools) -> None:
+    with scratch.folder(tools, "run-1") as path:
+        assert path.stat().st_mode & 0o777 == 0o700
+        (path / "data").mkdir()
+        (path / "data" / "file").touch()
+
+    assert not path.exists()
+
+
+def test_a_folder_goes_also_when_the_work_fails(tools: Tools) -> None:
+    with pytest.raises(RuntimeError), scratch.folder(tools, "run-1") as path:
+        raise RuntimeError("boom")
+
+    assert not path.exists()
+
+
+def test_the_sweeper_takes_only_what_nobody_holds(tools: Tools) -> None:
+    dead = tools.scratch_dir / f"{scratch.PREFIX}dead-0a0b0c0d"
+    dead.mkdir()
+    (dead / scratch.LOCK).touch()
+    other = tools.scratch_dir / "somebody-elses"
+    other.mkdir()
+
+    with scratch.folder(tools, "alive") as path:
+        removed = scratch.sweep_scratch(tools, ())
+        assert path.exists()
+
+    assert removed == [dead.name]
+    assert other.exists()
+    other.rmdir()
+
+
+def test_a_long_path_gets_its_socket_elsewhere_and_leaves_nothing_there(
+    cluster: SourceCluster, tools: Tools, place: Path, tmp_path: Path, home: Home
+) -> None:
+    before = set(Path(tempfile.gettempdir()).glob(f"{scratch.SOCKET_PREFIX}*"))
+    long = places.private_dir(place / ("long" * 30), home.user)
+    link: Link = take(PostgresEngine(), spec(cluster), tmp_path, tools)
+
+    checks = prove(PostgresEngine(), spec(cluster), [link], Tools(tools.pg_bin_dirs, tools.os_user, long))
+
+    assert all_passed(checks), checks
+    assert set(Path(tempfile.gettempdir()).glob(f"{scratch.SOCKET_PREFIX}*")) == before
+    assert list(long.iterdir()) == []
+
+
+def test_an_os_user_that_does_not_exist_is_said(tools: Tools) -> None:
+    with (
+        pytest.raises(EngineError, match="no OS user 'no-such-user'"),
+        scratch.folder(Tools(tools.pg_bin_dirs, "no-such-user", tools.scratch_dir), "run-1"),
+    ):
+        pass
+
+
+def test_a_pid_file_that_names_somebody_elses_process_stops_nobody(tmp_path: Path) -> None:
+    (tmp_path / "postmaster.pid").write_text(f"{os.getpid()}\n")
+
+    assert scratch.server_of(tmp_path) is None
+    scratch.end_server(tmp_path)
