@@ -1,0 +1,60 @@
+"""What every endpoint stands on. A view declares its `rights`; everything else comes from here."""
+
+from typing import ClassVar, TypeVar
+
+from django.db import models
+from django.http import Http404
+from rest_framework import status
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework.viewsets import GenericViewSet
+
+from sysops.access.actors import Actor
+from sysops.access.requests import request_actor
+from sysops.api.idempotency import HEADER, answered_once
+from sysops.api.permissions import PUBLIC, HasRight
+from sysops.api.problems import invalid
+from sysops.api.renderers import FirstUnlessAsked
+
+__all__ = ["PUBLIC", "Guarded", "ReadViewSet", "View"]
+
+M = TypeVar("M", bound=models.Model)
+
+
+class Guarded(APIView):
+    """Rights, refusal of text nobody can store, idempotent POST, and OPTIONS that tells the methods only."""
+
+    rights: ClassVar[dict[str, str]] = {}
+    permission_classes = (HasRight,)
+    content_negotiation_class = FirstUnlessAsked
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        super().initial(request, *args, **kwargs)
+        if any("\0" in str(part) for part in kwargs.values()):
+            raise Http404
+        if bad := [name for name, values in request.query_params.lists() if "\0" in name + "".join(values)]:
+            raise invalid({name.replace("\0", "\ufffd"): "Must not contain a NUL character." for name in bad})
+        if request.method == "POST" and HEADER in request.headers:
+            # Found by DRF's dispatch in place of the method, after sign-in and rights were checked above.
+            setattr(self, "post", answered_once(getattr(self, "post")))  # noqa: B009, B010 - mypy cannot see it
+
+    def options(self, request: Request, *args: object, **kwargs: object) -> Response:  # type: ignore[override]
+        return Response(status=status.HTTP_204_NO_CONTENT)  # DRF adds the header Allow
+
+    def actor(self) -> Actor:
+        """Who asks, for services."""
+        return request_actor(self.request)
+
+
+class View(Guarded):
+    """An endpoint that is no list of rows: `rights = {"get": "health.view"}` by method."""
+
+
+class ReadViewSet(Guarded, ListModelMixin, RetrieveModelMixin, GenericViewSet[M]):
+    """A list and its rows: `rights = {"list": …, "retrieve": …}` by action. Set `queryset` (newest first),
+    `serializer_class`, `filterset_class` and `ordering_fields`; add further actions with `@action` or `create`."""
+
+    lookup_value_regex = "[^/]+"
+    ordering_fields: ClassVar[tuple[str, ...] | dict[str, str]] = ()

@@ -1,0 +1,39 @@
+"""Every address of Sysops."""
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.views.generic import RedirectView
+
+from backups.api.urls import urls as backups_urls
+from catalogue.api.urls import urls as catalogue_urls
+from monitoring.api.urls import urls as monitoring_urls
+from sysops import dashboard, flower
+from sysops.api.slashes import nothing_here, without_slash
+
+
+def api_urls() -> list[URLPattern | URLResolver]:
+    """The addresses of every app's API; those of the API's own last resort stand behind them."""
+    return [
+        path("", include("sysops.api.urls")),
+        path("", include("sysops.access.api.urls")),
+        path("api/system/", include(catalogue_urls)),
+        path("api/system/", include(monitoring_urls)),
+        path("api/system/", include(backups_urls)),
+    ]
+
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/admin/", permanent=False)),
+    path("admin/live/running/", admin.site.admin_view(dashboard.running), name="live-running"),
+    path("admin/live/overview/", admin.site.admin_view(dashboard.overview), name="live-overview"),
+    path("admin/", admin.site.urls),
+    re_path(r"^flower(?P<path>/.*)?$", flower.proxy, name="flower"),
+    *api_urls(),
+    re_path(r"^(?P<path>api/.*[^/])/$", without_slash),
+    re_path(r"^api/", nothing_here),
+]
+
+handler400 = "sysops.api.problems.bad_request"
+handler403 = "sysops.api.problems.forbidden"
+handler404 = "sysops.api.problems.not_found"
+handler500 = "sysops.api.problems.server_error"
