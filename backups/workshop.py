@@ -13,14 +13,39 @@ from backups.engines.base import Engine, Link, SourceSpec, Tools, engines
 from backups.models import Backup, Source
 from backups.models import Store as StoreRow
 from backups.rules import BackupType
-from backups.stores.base import Store, stores
+from backups.stores.base import Store, StoreError, stores
+from sysops.access.secrets import CannotOpen
 from sysops.env import Environment
 from sysops.kernel.clock import utc_now
+from sysops.kernel.registry import UnknownName
 
 
 def open_store(row: StoreRow) -> Store:
     """The driver for a store's row, its secrets resolved."""
     return stores.get(row.driver)({**row.settings, **secrets.unsealed(row.sealed_settings)})
+
+
+@dataclass(frozen=True)
+class StoreRoom:
+    """How a store is: `problem` says in words why nothing can be written there."""
+
+    name: str
+    free_bytes: int | None
+    total_bytes: int | None
+    problem: str | None
+
+
+def store_rooms() -> list[StoreRoom]:
+    """Every store, tried by writing to it."""
+    found = []
+    for row in StoreRow.objects.order_by("slug"):
+        try:
+            store = open_store(row)
+            store.check()
+            found.append(StoreRoom(row.slug, store.free_bytes(), store.total_bytes(), None))
+        except (StoreError, UnknownName, CannotOpen) as exc:
+            found.append(StoreRoom(row.slug, None, None, str(exc)))
+    return found
 
 
 def spec_of(source: Source) -> SourceSpec:

@@ -131,6 +131,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = None  # nothing is collected: WhiteNoise serves straight from the packages
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = ENV.profile != "production"  # found when asked for, not all at start
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -157,6 +158,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "BackupTypeEnum": "backups.models.records.TYPES",
+        "BackupStatusEnum": "backups.models.records.STATUSES",
+        "VerificationStatusEnum": "backups.models.work.VERIFICATION_STATUSES",
+        "RestoreStatusEnum": "backups.models.work.RESTORE_STATUSES",
+    },
 }
 
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {}  # sysops.wiring fills the schedule

@@ -8,6 +8,8 @@ from backups.engines.postgres.engine import PostgresEngine
 from backups.engines.postgres_dump import PostgresDumpEngine
 from backups.stores.base import stores
 from backups.stores.local import LocalStore
+from backups.workshop import store_rooms
+from monitoring.health import Probe, Reading, probes, room
 from sysops.access import rights
 from sysops.access.roles import ADMIN, APPROVER, OPERATOR, VIEWER
 from sysops.celery import app
@@ -19,6 +21,7 @@ Entry = dict[str, object]
 def wire() -> None:
     """Called once, when every app is ready."""
     _register_drivers()
+    probes.register("backup stores", Probe("storage", _store_rooms, keep_seconds=30))
     _declare_rights()
     _subscribe()
     app.conf.beat_schedule = beat_schedule()
@@ -28,6 +31,14 @@ def _register_drivers() -> None:
     engines.register(PostgresEngine.name, PostgresEngine())
     engines.register(PostgresDumpEngine.name, PostgresDumpEngine())
     stores.register(LocalStore.name, LocalStore)
+
+
+def _store_rooms() -> list[Reading]:
+    """Whether each backup store can be written, and its room."""
+    return [
+        room(f"store {found.name}", free_bytes=found.free_bytes, total_bytes=found.total_bytes, problem=found.problem)
+        for found in store_rooms()
+    ]
 
 
 def _declare_rights() -> None:
@@ -50,6 +61,7 @@ def beat_schedule() -> dict[str, Entry]:
     return {
         "events: relay": _every(10, "events.relay"),
         "events: clean up": _at("events.clean_up", hour=3, minute=40),
+        "api: clean up": _hourly("api.clean_up", minute=35),
         "backups: sweep": _every(15, "backups.sweep"),
         "backups: request what is due": _every(30, "backups.request_due"),
         "backups: re-read all stored backups": _at("backups.queue_rereads", hour=4, minute=0),

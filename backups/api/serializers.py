@@ -9,6 +9,7 @@ from backups import secrets
 from backups.models import Backup, Policy, Restore, Source, Verification
 from backups.rules import BackupType, RestoreStatus, Rung, Status, VerificationStatus
 from catalogue.models import Service
+from sysops.api.serializers import Serializer
 
 # The contract knows four words; "could not verify" is not yet verified, and the detail says why.
 CONTRACT_VERIFICATION = {
@@ -291,6 +292,7 @@ class SourceSerializer(serializers.ModelSerializer[Source]):
         fields = ["slug", "name", "engine", "policy", "service", "settings", "enabled", "created_at", "readiness"]
         read_only_fields = fields
 
+    @extend_schema_field(serializers.DictField())
     def get_settings(self, row: Source) -> dict[str, object]:
         return secrets.masked(row.settings, row.sealed_settings)
 
@@ -314,7 +316,7 @@ class SourceSerializer(serializers.ModelSerializer[Source]):
         }
 
 
-class BackupIn(serializers.Serializer[Backup]):
+class BackupIn(Serializer[Backup]):
     """What to back up, and how much of it."""
 
     source = serializers.SlugRelatedField(  # type: ignore[assignment]
@@ -323,7 +325,7 @@ class BackupIn(serializers.Serializer[Backup]):
     backup_type = serializers.ChoiceField([t.value for t in BackupType])
 
 
-class VerifyIn(serializers.Serializer[Verification]):
+class VerifyIn(Serializer[Verification]):
     rung = serializers.ChoiceField(
         [Rung.FILES.value, Rung.RESTORE.value],
         required=False,
@@ -332,7 +334,7 @@ class VerifyIn(serializers.Serializer[Verification]):
     )
 
 
-class RestoreIn(serializers.Serializer[Restore]):
+class RestoreIn(Serializer[Restore]):
     """Where to and how. The defaults restore the whole into a folder named for you."""
 
     target = serializers.CharField(required=False, max_length=1000, help_text="A new folder below SYSOPS_RESTORE_DIR")
@@ -351,11 +353,11 @@ class RestoreIn(serializers.Serializer[Restore]):
         return value
 
 
-class HoldIn(serializers.Serializer[Backup]):
+class HoldIn(Serializer[Backup]):
     reason = serializers.CharField(max_length=1000)
 
 
-class SourceIn(serializers.Serializer[Source]):
+class SourceIn(Serializer[Source]):
     slug = serializers.SlugField(max_length=80)
     name = serializers.CharField(max_length=200)
     engine = serializers.CharField(max_length=60)

@@ -233,7 +233,8 @@ class SourceViewSet(ReadViewSet[Source]):
         rows = args[0] if args else []
         sources: Sequence[Source] = [rows] if isinstance(rows, Source) else list(rows)  # type: ignore[call-overload]
         found = selectors.readiness(sources, now=utc_now())
-        context = {**self.get_serializer_context(), "readiness": {r.source.pk: r for r in found}}
+        context = kwargs.pop("context", None) or self.get_serializer_context()
+        context = {**context, "readiness": {r.source.pk: r for r in found}}  # type: ignore[dict-item]
         return shapes.SourceSerializer(*args, context=context, **kwargs)  # type: ignore[arg-type]
 
     @extend_schema(request=shapes.SourceIn, responses={201: shapes.SourceSerializer})

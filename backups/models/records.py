@@ -16,6 +16,7 @@ from backups.rules import (
 )
 
 TYPES = [(t.value, t.value) for t in BackupType]
+STATUSES = [(s.value, s.value) for s in Status]
 ACTIVE_VALUES = [Status.QUEUED.value, Status.RUNNING.value, Status.INTERRUPTED.value]
 
 
@@ -28,7 +29,7 @@ class Backup(Leased):
 
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="backups")
     store = models.ForeignKey(Store, on_delete=models.PROTECT, related_name="backups")
-    status = models.CharField(max_length=12, choices=[(s.value, s.value) for s in Status], default=Status.QUEUED.value)
+    status = models.CharField(max_length=12, choices=STATUSES, default=Status.QUEUED.value)
     requested_type = models.CharField(max_length=20, choices=TYPES)
     backup_type = models.CharField(max_length=20, choices=TYPES)
     type_reason = models.TextField(blank=True, help_text="Why the type differs from the one asked for")

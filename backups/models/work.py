@@ -9,6 +9,9 @@ from backups.models.moves import Leased
 from backups.models.records import Backup
 from backups.rules import RESTORE_MOVES, VERIFICATION_MOVES, RestoreStatus, Rung, VerificationStatus
 
+VERIFICATION_STATUSES = [(s.value, s.value) for s in VerificationStatus]
+RESTORE_STATUSES = [(s.value, s.value) for s in RestoreStatus]
+
 
 class Verification(Leased):
     """One look at one stored backup: its files, its files again, or a restore into scratch (SPEC B10)."""
@@ -21,7 +24,7 @@ class Verification(Leased):
     rung = models.CharField(max_length=10, choices=[(r.value, r.value) for r in Rung])
     status = models.CharField(
         max_length=20,
-        choices=[(s.value, s.value) for s in VerificationStatus],
+        choices=VERIFICATION_STATUSES,
         default=VerificationStatus.PENDING.value,
     )
     requested_by = models.CharField(max_length=255)
@@ -60,9 +63,7 @@ class Restore(Leased):
     STATES = RestoreStatus
 
     backup = models.ForeignKey(Backup, on_delete=models.PROTECT, related_name="restores")
-    status = models.CharField(
-        max_length=12, choices=[(s.value, s.value) for s in RestoreStatus], default=RestoreStatus.QUEUED.value
-    )
+    status = models.CharField(max_length=12, choices=RESTORE_STATUSES, default=RestoreStatus.QUEUED.value)
     target = models.TextField(help_text="The new folder")
     start_server = models.BooleanField(default=False, help_text="Leave the restored server running")
     paths = models.JSONField(default=list, blank=True)

@@ -83,6 +83,10 @@ class Store(Protocol):
         """Room left, or None where the store has no such figure."""
         ...
 
+    def total_bytes(self) -> int | None:
+        """Room in all, or None where the store has no such figure."""
+        ...
+
     def check(self) -> None:
         """Write, read and remove a small thing. Raises StoreError with the reason and the remedy."""
         ...

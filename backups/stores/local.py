@@ -130,11 +130,17 @@ class LocalStore:
         yield from found
 
     def free_bytes(self) -> int | None:
+        return self._disk()[2]
+
+    def total_bytes(self) -> int | None:
+        return self._disk()[0]
+
+    def _disk(self) -> tuple[int, int, int]:
         place = self._root
         while not place.exists() and place != place.parent:
             place = place.parent
-        with _in_words(f"ask for the room left in {place}"):
-            return shutil.disk_usage(place).free
+        with _in_words(f"ask for the room in {place}"):
+            return shutil.disk_usage(place)
 
     def check(self) -> None:
         with _in_words(f"write to {self._root}"):

@@ -8,9 +8,10 @@ from catalogue import rules
 from catalogue.models import ContactAddress, Environment, Host, Person, Service, Team
 from catalogue.rules import TIERS
 from catalogue.services import Row
+from sysops.api.serializers import ModelSerializer
 
 
-class _Named(serializers.ModelSerializer[Row]):
+class _Named(ModelSerializer[Row]):
     """What has a slug: it may be left out, and is then made from the name."""
 
     slug = serializers.RegexField(
@@ -37,7 +38,7 @@ class EnvironmentSerializer(_Named[Environment]):
         fields = ["slug", "name", "is_production", "created_at"]
 
 
-class HostSerializer(serializers.ModelSerializer[Host]):
+class HostSerializer(ModelSerializer[Host]):
     """A machine that runs a worker; it makes itself known when its worker starts."""
 
     name = serializers.RegexField(
@@ -54,7 +55,7 @@ class HostSerializer(serializers.ModelSerializer[Host]):
         fields = ["name", "environment", "description", "last_seen_at", "created_at"]
 
 
-class ContactSerializer(serializers.ModelSerializer[ContactAddress]):
+class ContactSerializer(ModelSerializer[ContactAddress]):
     """One way to reach a person."""
 
     class Meta:
@@ -79,7 +80,9 @@ class PersonSerializer(_Named[Person]):
         fields = ["slug", "name", "time_zone", "user", "contacts", "created_at"]
 
     def validate_contacts(self, value: list[dict[str, str]]) -> list[tuple[str, str]]:
-        """As the service takes them."""
+        """As the service takes them. A PATCH leaves out what stays, but not half a contact."""
+        if any(len(contact) < 2 for contact in value):
+            raise serializers.ValidationError("Each needs a channel and an address.")
         return [(contact["channel"], contact["address"]) for contact in value]
 
 

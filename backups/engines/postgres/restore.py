@@ -80,7 +80,8 @@ def finish(
     target.make_durable(place / "data", work=work, toolset=toolset)
     if not job.start_server:
         return Restored(made)
-    connection, pid = target.start(place, sockets, superuser=superuser, work=work, toolset=toolset)
+    dbname = str(job.source.settings.get("dbname") or "postgres")
+    connection, pid = target.start(place, sockets, superuser=superuser, dbname=dbname, work=work, toolset=toolset)
     return Restored(made, connection=connection, pid=pid)
 
 

@@ -93,9 +93,9 @@ class PrivateServer:
             connect_timeout="10", options=" ".join(options if user is None else options[:2]), sslmode="disable",
         )  # fmt: skip
 
-    def plain_conninfo(self) -> str:
+    def plain_conninfo(self, dbname: str) -> str:
         """For people: nothing but where it is."""
-        return make_conninfo("", host=str(self.socket_dir), port=str(PORT), user=self.superuser, dbname="template1")
+        return make_conninfo("", host=str(self.socket_dir), port=str(PORT), user=self.superuser, dbname=dbname)
 
     def environ(self) -> dict[str, str]:
         """For PostgreSQL's tools."""

@@ -164,7 +164,7 @@ def make_durable(data: Path, *, work: Work, toolset: Toolset) -> None:
     )
 
 
-def start(target: Path, sockets: Path, *, superuser: str, work: Work, toolset: Toolset) -> tuple[str, int]:
+def start(target: Path, sockets: Path, *, superuser: str, dbname: str, work: Work, toolset: Toolset) -> tuple[str, int]:
     """Leave the restored server running; answers its connection string and pid."""
     work.say("starting the server")
     data = target / "data"
@@ -173,7 +173,7 @@ def start(target: Path, sockets: Path, *, superuser: str, work: Work, toolset: T
     found = scratch.server_of(data)
     if found is None:
         raise EngineError(f"The restored server started and was gone again: {server.last_words(target / 'server.log')}")
-    return PrivateServer(data, sockets, superuser, toolset.major).plain_conninfo(), found.pid
+    return PrivateServer(data, sockets, superuser, toolset.major).plain_conninfo(dbname), found.pid
 
 
 def stop(target: Path, toolset: Toolset, *, os_user: str | None, seconds: float = 120) -> None:

@@ -1,4 +1,4 @@
-"""What the first start leaves behind: an admin, the shipped policies, Sysops' own database as a source, its first backup."""
+"""What the first start leaves behind: an admin, the shipped policies, Sysops' own database as a source, backed up."""
 
 import secrets
 from datetime import datetime

@@ -164,9 +164,10 @@ class StoreContract:
         assert list(store.keys()) == []
 
     def test_it_knows_its_free_room_or_says_that_it_does_not(self, store: Store) -> None:
-        free = store.free_bytes()
+        free, total = store.free_bytes(), store.total_bytes()
 
         assert free is None or free > 0
+        assert total is None or (free is not None and total >= free)
 
     def test_its_check_passes_and_leaves_nothing(self, store: Store) -> None:
         store.check()
