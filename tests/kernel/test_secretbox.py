@@ -34,7 +34,11 @@ def test_the_first_key_is_the_one_that_seals() -> None:
     assert open_sealed(sealed, keys=[NEW]) == "hunter2"
 
 
-@pytest.mark.parametrize("sealed", [seal("x", keys=[OLD]), "", "nonsense", "é", seal("x", keys=[NEW])[:-4]])
+@pytest.mark.parametrize(
+    "sealed",
+    [seal("x", keys=[OLD]), "", "nonsense", "é", seal("x", keys=[NEW])[:-4]],
+    ids=["another key", "empty", "nonsense", "not ASCII", "cut short"],
+)
 def test_without_the_key_it_says_what_to_do_and_nothing_of_the_text(sealed: str) -> None:
     with pytest.raises(CannotOpen, match="SYSOPS_PREVIOUS_SECRET_KEYS") as refused:
         open_sealed(sealed, keys=[NEW])

@@ -1,0 +1,128 @@
+"""The forms of this app's pages."""
+
+import re
+
+from django import forms
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from backups.admin.base import ActForm
+from backups.engines.base import engines
+from backups.models import Source
+from backups.rules import SIZE_ORDER, BackupType, Rung
+from sysops.kernel.registry import UnknownName
+from sysops.kernel.words import span_words
+
+TYPE_WORDS = {
+    BackupType.FULL: "Full: stands on nothing, takes longest",
+    BackupType.DIFFERENTIAL: "Differential: what changed since the last full",
+    BackupType.INCREMENTAL: "Incremental: what changed since the last backup of any type",
+}
+
+
+def types_of(engine: str) -> list[BackupType]:
+    """The types an engine has, the largest first; none when it is not installed here."""
+    try:
+        return sorted(engines.get(engine).types, key=lambda t: -SIZE_ORDER[t])
+    except UnknownName:
+        return []
+
+
+class BackUpForm(ActForm):
+    """Which type of backup to take."""
+
+    backup_type = forms.ChoiceField(label="Type", widget=UnfoldAdminRadioSelectWidget)
+
+    def __init__(self, *args: object, row: Source, **kwargs: object) -> None:
+        super().__init__(*args, row=row, **kwargs)
+        types = types_of(row.engine)
+        field = self.fields["backup_type"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(t.value, TYPE_WORDS[t]) for t in types]
+        field.initial = types[0].value if types else None
+
+
+class VerifyForm(ActForm):
+    """How deep to look."""
+
+    rung = forms.ChoiceField(
+        label="How deep",
+        initial=Rung.RESTORE.value,
+        widget=UnfoldAdminRadioSelectWidget,
+        choices=[
+            (Rung.RESTORE.value, "Restore it into a scratch place and check what comes up: the only proof"),
+            (Rung.REREAD.value, "Read the stored files again and compare them with their checksums"),
+        ],
+    )
+
+
+class RestoreForm(ActForm):
+    """Where to, and whether a server is to run there."""
+
+    target = forms.CharField(
+        label="Target folder",
+        required=False,
+        max_length=1000,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="A new or empty folder below the restore folder. Leave it empty and one is named for you.",
+    )
+    start_server = forms.BooleanField(
+        label="Leave the restored server running",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="It listens on a private socket below the folder; the page of the restore says how to connect.",
+    )
+
+
+class HoldForm(ActForm):
+    """Why it is held."""
+
+    reason = forms.CharField(
+        max_length=1000,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="The next person will want to know: a ticket, a name, a date.",
+    )
+
+
+class SpanField(forms.CharField):
+    """Seconds, written as people say them: "1 h 30 min", "2 d", "45 min", or plain seconds."""
+
+    SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+    widget = UnfoldAdminTextInputWidget
+
+    def prepare_value(self, value: object) -> object:
+        return span_words(value) if isinstance(value, int) else value
+
+    def to_python(self, value: object) -> int | None:  # type: ignore[override]
+        text = str(value or "").strip().lower()
+        if not text:
+            return None
+        if text.isdigit() and len(text) < 10:
+            return int(text)
+        parts = re.findall(r"(\d{1,9})\s*([a-z]+)", text)
+        if not parts or re.sub(r"(\d{1,9})\s*([a-z]+)|\s|,", "", text) or any(u not in self.SECONDS for _, u in parts):
+            raise forms.ValidationError("Write a span such as 45 min, 4 h, 1 h 30 min or 2 d.")
+        seconds = sum(int(count) * self.SECONDS[unit] for count, unit in parts)
+        if seconds > 2_147_483_647:
+            raise forms.ValidationError("That is longer than can be stored.")
+        return seconds
+
+    def has_changed(self, initial: object, data: object) -> bool:
+        try:
+            return initial != self.to_python(data)
+        except forms.ValidationError:
+            return True
+
+
+class DaysField(forms.IntegerField):
+    """A number of days."""
+
+    widget = UnfoldAdminIntegerFieldWidget
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(min_value=1, max_value=36_500, **kwargs)  # type: ignore[arg-type]

@@ -1,0 +1,343 @@
+"""Backups, verifications and restores: seen, and acted on; changed by services only."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import ClassVar
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.db.models import F, Prefetch, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from backups import selectors
+from backups import words as show
+from backups.admin import acts, filters
+from backups.admin.base import REQUEST, SEEN, ActingAdmin, Button, for_each
+from backups.admin.forms import HoldForm
+from backups.admin.progress import work_of
+from backups.models import Attempt, Backup, Restore, Verification
+from backups.rules import ACTIVE, RestoreStatus, Rung, Status, VerificationStatus
+from backups.services import requests, verifications
+from sysops.access.requests import request_actor
+from sysops.access.rights import has_right
+
+FILES_SHOWN = 500  # of a manifest; the API has all of them
+
+Column = Callable[[models.Model], SafeString]
+
+
+class LiveAdmin(ActingAdmin):
+    """Rows whose page follows the work while it runs: the script asks for the page's body again."""
+
+    body: ClassVar[str]
+    next_acts: ClassVar = ("restore", "verify", "cancel", "stop-server", "back-up")  # those offered in lists
+
+    def get_urls(self) -> list[URLPattern]:
+        live = path("<int:pk>/live/", self.admin_site.admin_view(self.live_view), name=self._name("live"))
+        return [live, *super().get_urls()]
+
+    def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The body of the page as it is now."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        row = self.row_or_404(request, pk)
+        context = self.page_context(request, row)
+        return TemplateResponse(request, "backups/live_part.html", context, headers={"Cache-Control": "no-store"})
+
+    def page_context(self, request: HttpRequest, row: models.Model) -> dict[str, object]:
+        assert isinstance(row, Backup | Verification | Restore)
+        under_way = row.status in UNDER_WAY
+        return {
+            **super().page_context(request, row),
+            "body": self.body,
+            "live_url": self.url_of(row, "live") if under_way else "",
+            "work": work_of(row) if under_way else None,
+        }
+
+    def get_list_display(self, request: HttpRequest) -> Sequence[str | Column]:
+        """The columns, and what this person may do next with each row."""
+        columns = super().get_list_display(request)
+        mine = any(has_right(request.user, act.right) for act in self.acts)
+        return [*columns, self._next_column(request)] if mine else columns
+
+    def _next_column(self, request: HttpRequest) -> Column:
+        def next_step(row: models.Model) -> SafeString:
+            links = format_html_join(
+                " ",
+                '<a class="so-link" href="{}">{}</a>',
+                ((b.url, b.short) for b in self.buttons(request, row) if b.name in self.next_acts),
+            )
+            return format_html('<span class="so-links">{}</span>', links)
+
+        next_step.short_description = "Next"  # type: ignore[attr-defined]
+        return next_step
+
+
+UNDER_WAY = {
+    *(status.value for status in ACTIVE),
+    VerificationStatus.PENDING.value,
+    VerificationStatus.RUNNING.value,
+    RestoreStatus.QUEUED.value,
+    RestoreStatus.RUNNING.value,
+}
+
+
+@admin.register(Backup)
+class BackupAdmin(LiveAdmin):
+    """Every backup from request to removal."""
+
+    rights: ClassVar = {**SEEN, "request": REQUEST}
+    acts = acts.BACKUP_ACTS
+    page = "backups/backup.html"
+    body = "backups/backup_body.html"
+    list_display = ("number", "of", "kind", "shown_status", "verified", "size", "duration", "started", "attempt")
+    list_display_links = ("number",)
+    list_filter = (
+        ("source", filters.ByRelated),
+        filters.ByStatus,
+        filters.ByVerification,
+        filters.ByType,
+        filters.ByAge,
+    )
+    search_fields = ("=id", "source__slug", "source__name", "failure_reason", "requested_by", "host")
+    search_help_text = "Number, source, reason of a failure, who asked, machine"
+    actions = ("verify_selected", "cancel_selected", "hold_selected", "release_selected")
+    ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Backup]:
+        return selectors.for_lists()
+
+    def has_request_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, "request")
+
+    @admin.display(description="Backup", ordering="id")
+    def number(self, row: Backup) -> str:
+        return f"#{row.pk}"
+
+    @admin.display(description="Source", ordering="source__name")
+    def of(self, row: Backup) -> str:
+        return row.source.name
+
+    @admin.display(description="Type", ordering="backup_type")
+    def kind(self, row: Backup) -> SafeString:
+        return show.kind_of(row)
+
+    @admin.display(description="Status", ordering="status")
+    def shown_status(self, row: Backup) -> SafeString:
+        if row.status == Status.RUNNING.value:
+            percent = work_of(row).percent
+            words = "Running" if percent is None else f"Running, {percent:g} %"
+            return show.pill("run", words)
+        held = format_html(' <span class="so-aside" title="{}">held</span>', row.held_reason) if row.held_by else ""
+        return format_html("{}{}", show.state("status", row.status), held)
+
+    @admin.display(description="Verification", ordering="verification_status")
+    def verified(self, row: Backup) -> SafeString:
+        return show.verification_of(row)
+
+    @admin.display(description="Size", ordering="size_bytes")
+    def size(self, row: Backup) -> SafeString:
+        return show.size(row.size_bytes)
+
+    @admin.display(description="Duration", ordering=F("completed_at") - F("started_at"))
+    def duration(self, row: Backup) -> SafeString:
+        return show.took(row.started_at, row.completed_at)
+
+    @admin.display(description="Started", ordering="started_at")
+    def started(self, row: Backup) -> SafeString:
+        return show.when(row.started_at)
+
+    def buttons(self, request: HttpRequest, row: models.Model) -> list[Button]:
+        """What may be done with the backup; with one that failed, that is another one of its source."""
+        found = super().buttons(request, row)
+        if isinstance(row, Backup) and row.status == Status.FAILED.value and has_right(request.user, REQUEST):
+            again = acts.BACK_UP
+            url = reverse("admin:backups_source_back_up", args=[row.source_id])
+            return [Button(again.name, again.label, url, again.icon, again.tone), *found]
+        return found
+
+    def details(self, request: HttpRequest, row: models.Model) -> dict[str, object]:
+        assert isinstance(row, Backup)
+        whole = Backup.objects.select_related("source__policy", "store", "parent").prefetch_related(
+            Prefetch("attempts", Attempt.objects.order_by("number")),
+            Prefetch("verifications", Verification.objects.order_by("-pk")),
+            Prefetch("restores", Restore.objects.order_by("-pk")),
+            Prefetch("children", Backup.objects.defer("manifest", "figures").order_by("pk")),
+        )
+        found = whole.get(pk=row.pk)
+        files = found.manifest if isinstance(found.manifest, list) else []
+        return {
+            "row": found,
+            "chain": selectors.chain(found) if found.parent_id else [found],
+            "broken": selectors.broken_link(selectors.chain(found)) if found.status == Status.SUCCEEDED.value else None,
+            "files": files[:FILES_SHOWN],
+            "files_total": len(files),
+            "removal": getattr(found, "removal", None) if found.status == Status.EXPIRED.value else None,
+        }
+
+    @admin.action(description="Prove by a restore into scratch", permissions=["request"])
+    def verify_selected(self, request: HttpRequest, rows: QuerySet[Backup]) -> None:
+        by, at = request_actor(request), timezone.now()
+        for_each(
+            request,
+            list(rows),
+            lambda row: verifications.request_verification(backup=row, rung=Rung.RESTORE, by=by, at=at),  # type: ignore[arg-type]
+            done="Restore tests asked for",
+        )
+
+    @admin.action(description="Cancel", permissions=["request"])
+    def cancel_selected(self, request: HttpRequest, rows: QuerySet[Backup]) -> None:
+        by, at = request_actor(request), timezone.now()
+        for_each(
+            request,
+            list(rows),
+            lambda row: requests.cancel_backup(backup=row, by=by, at=at),  # type: ignore[arg-type]
+            done="Cancelled, or told to stop",
+        )
+
+    @admin.action(description="Hold…", permissions=["request"])
+    def hold_selected(self, request: HttpRequest, rows: QuerySet[Backup]) -> HttpResponse | None:
+        """Asks why, once for all of them."""
+        asked = "reason" in request.POST
+        form = HoldForm(request.POST if asked else None, row=Backup())
+        if asked and form.is_valid():
+            by, at, reason = request_actor(request), timezone.now(), form.cleaned_data["reason"]
+            for_each(
+                request,
+                list(rows),
+                lambda row: requests.hold_backup(backup=row, reason=reason, by=by, at=at),  # type: ignore[arg-type]
+                done="Held",
+            )
+            return None
+        return self.shown(
+            request,
+            "backups/act.html",
+            title=f"Hold {len(rows)} backups",
+            act=acts.HOLD,
+            form=form,
+            will=acts.HOLD_MEANS,
+            hidden=[("action", "hold_selected"), *(("_selected_action", row.pk) for row in rows)],
+            back=reverse("admin:backups_backup_changelist"),
+        )
+
+    @admin.action(description="Release", permissions=["request"])
+    def release_selected(self, request: HttpRequest, rows: QuerySet[Backup]) -> None:
+        by, at = request_actor(request), timezone.now()
+        for_each(
+            request,
+            list(rows),
+            lambda row: requests.release_backup(backup=row, by=by, at=at),  # type: ignore[arg-type]
+            done="Released",
+        )
+
+
+@admin.register(Verification)
+class VerificationAdmin(LiveAdmin):
+    """Every look at a backup, with each check and its figures."""
+
+    rights: ClassVar = SEEN
+    page = "backups/verification.html"
+    body = "backups/verification_body.html"
+    list_display = ("number", "shown_status", "of", "shown_rung", "summary", "duration", "asked")
+    list_display_links = ("number",)
+    list_filter = (filters.ByLook, filters.ByRung, ("backup__source", filters.ByRelated), filters.ByAge)
+    search_fields = ("=id", "=backup__id", "backup__source__slug", "backup__source__name", "detail")
+    search_help_text = "Number, backup, source, words of the outcome"
+    ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Verification]:
+        rows = Verification.objects.select_related("backup__source")
+        return rows.defer("backup__manifest", "backup__figures")
+
+    @admin.display(description="Look", ordering="id")
+    def number(self, row: Verification) -> str:
+        return f"#{row.pk}"
+
+    @admin.display(description="Backup", ordering="backup_id")
+    def of(self, row: Verification) -> SafeString:
+        return _backup_link(row.backup)
+
+    @admin.display(description="How", ordering="rung")
+    def shown_rung(self, row: Verification) -> str:
+        return show.rung(row.rung)
+
+    @admin.display(description="Outcome", ordering="status")
+    def shown_status(self, row: Verification) -> SafeString:
+        return show.state("look", row.status)
+
+    @admin.display(description="In words")
+    def summary(self, row: Verification) -> SafeString:
+        return format_html('<span class="so-clip" title="{}">{}</span>', row.detail, row.detail) or show.NOTHING
+
+    @admin.display(description="Duration")
+    def duration(self, row: Verification) -> SafeString:
+        return show.took(row.started_at, row.completed_at)
+
+    @admin.display(description="Asked for", ordering="requested_at")
+    def asked(self, row: Verification) -> SafeString:
+        return show.when(row.requested_at)
+
+
+@admin.register(Restore)
+class RestoreAdmin(LiveAdmin):
+    """Every restore: where to, how far, what its checks found."""
+
+    rights: ClassVar = SEEN
+    acts = acts.RESTORE_ACTS
+    page = "backups/restore.html"
+    body = "backups/restore_body.html"
+    list_display = ("number", "of", "shown_status", "place", "server", "duration", "asked")
+    list_display_links = ("number",)
+    list_filter = (filters.ByRestore, ("backup__source", filters.ByRelated), filters.ByAge)
+    search_fields = ("=id", "=backup__id", "backup__source__slug", "backup__source__name", "target", "requested_by")
+    search_help_text = "Number, backup, source, folder, who asked"
+    ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Restore]:
+        return Restore.objects.select_related("backup__source").defer("backup__manifest", "backup__figures")
+
+    @admin.display(description="Restore", ordering="id")
+    def number(self, row: Restore) -> str:
+        return f"#{row.pk}"
+
+    @admin.display(description="Backup", ordering="backup_id")
+    def of(self, row: Restore) -> SafeString:
+        return _backup_link(row.backup)
+
+    @admin.display(description="Status", ordering="status")
+    def shown_status(self, row: Restore) -> SafeString:
+        return show.state("restore", row.status)
+
+    @admin.display(description="Folder", ordering="target")
+    def place(self, row: Restore) -> SafeString:
+        return format_html('<code class="so-clip" title="{}">{}</code>', row.target, row.target)
+
+    @admin.display(description="Server")
+    def server(self, row: Restore) -> SafeString:
+        if acts.server_runs(row):
+            return show.pill("run", "Running")
+        return show.pill("off", "Stopped") if row.server_stopped_at else show.NOTHING
+
+    @admin.display(description="Duration")
+    def duration(self, row: Restore) -> SafeString:
+        return show.took(row.started_at, row.completed_at)
+
+    @admin.display(description="Asked for", ordering="requested_at")
+    def asked(self, row: Restore) -> SafeString:
+        return show.when(row.requested_at)
+
+    def details(self, request: HttpRequest, row: models.Model) -> dict[str, object]:
+        assert isinstance(row, Restore)
+        policy = row.backup.source.policy
+        return {"server_runs": acts.server_runs(row), "rto": timedelta(seconds=policy.rto_seconds)}
+
+
+def _backup_link(backup: Backup) -> SafeString:
+    url = reverse("admin:backups_backup_change", args=[backup.pk])
+    return format_html('<a class="so-link" href="{}">#{} of {}</a>', url, backup.pk, backup.source.name)

@@ -1,0 +1,72 @@
+"""`{% load show %}`: the words of backups.words for templates."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from backups import words as show
+from backups.models import Backup
+
+MOST = 50  # of a long list; the API has all of it
+
+register = template.Library()
+register.filter("size", show.size)
+register.filter("when", show.when)
+register.filter("rung", show.rung)
+register.filter("kind_of", show.kind_of)
+register.filter("verification_of", show.verification_of)
+
+
+@register.filter
+def span(value: timedelta | float | None) -> SafeString:
+    return show.span(value)
+
+
+@register.filter
+def state(value: object, kind: str) -> SafeString:
+    """`{{ backup.status|state:"status" }}`: a word on a coloured ground."""
+    return show.state(kind, value)
+
+
+@register.filter
+def took(row: Backup) -> SafeString:
+    """How long a backup, verification, restore or attempt took."""
+    end: datetime | None = getattr(row, "completed_at", None) or getattr(row, "ended_at", None)
+    return show.took(row.started_at, end)
+
+
+@register.filter
+def figure(value: object, name: str = "") -> SafeString | str:
+    """A figure of a check, of whatever shape: sizes and spans as people read them."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if name.endswith("bytes"):
+            return show.size(value)
+        if name.endswith("seconds"):
+            return show.span(value)
+    return show.NOTHING if value is None else _plain(value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_plain(item)}" for key, item in list(value.items())[:MOST]) or "none"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(_plain(item) for item in value[:MOST]) or "none"
+    return str(value)
+
+
+@register.filter
+def spaced(name: str) -> str:
+    """`rows_before` as words."""
+    return name.replace("_", " ")
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    return format_html('<span class="material-symbols-outlined so-icon" aria-hidden="true">{}</span>', name)
