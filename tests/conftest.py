@@ -21,6 +21,17 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "sysops.settings"
 django.setup()  # pytest-django does it by itself only for settings named in the ini file
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that only hands tests out keeps its environment from the ones that run them.
+
+    pytest-django would read the settings there before this module could name that process' own servers.
+    """
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        for name in [name for name in os.environ if name.startswith("SYSOPS_") and name != "SYSOPS_PG_OS_USER"]:
+            del os.environ[name]
+        del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def servers(home: Home) -> Iterator[Home]:
     """The session's PostgreSQL and Valkey, running."""

@@ -13,8 +13,8 @@ from backups.cron_words import cron_words
 from backups.models import Cadence, Policy
 from backups.rules import BackupType
 from backups.schedule import Cron
+from backups.services.beats import CadencePlan
 from backups.services.cadence import cron_of
-from backups.services.config import CadencePlan
 
 CRON_FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 

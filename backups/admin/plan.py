@@ -22,7 +22,7 @@ from backups.admin.base import CONFIGURE, CONFIGURED, SEEN, Act, Done, posted, t
 from backups.admin.beats import BeatForm, beats_of
 from backups.admin.forms import SpanField
 from backups.models import Cadence, CadenceSlot, Policy, Removal
-from backups.services import beats, config
+from backups.services import beats
 from sysops.access.audited import AuditedModelAdmin, ReadOnlyModelAdmin
 from sysops.access.requests import request_actor
 from sysops.access.rights import has_right
@@ -143,7 +143,7 @@ class PolicyAdmin(AuditedModelAdmin):
         form = BeatForm(posted(request), policy=policy)
         if request.method == "POST" and form.is_valid():
             with told_in(form) as told:
-                config.add_cadence(policy, form.plan(), by=request_actor(request), at=timezone.now())
+                beats.add_cadence(policy, form.plan(), by=request_actor(request), at=timezone.now())
             if not told:
                 return self._to(request, policy, f"The beat {form.plan().label} is added.")
         return self._beat_page(request, policy, form, title=f"Add a beat to {policy}")

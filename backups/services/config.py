@@ -1,18 +1,17 @@
 """Sources, stores, policies and cadences: what is backed up, where to, when."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
-from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from backups import secrets
 from backups.engines.base import engines
-from backups.models import Cadence, Policy, Source, Store
+from backups.models import Policy, Source, Store
 from backups.rules import BackupType
-from backups.schedule import BadSchedule, Cron, next_slot
+from backups.schedule import Cron
 from backups.secrets import BadSettings
+from backups.services.beats import CadencePlan, add_cadence, check_types
 from backups.services.cadence import follow_edits
 from backups.stores.base import StoreError, stores
 from backups.workshop import open_store
@@ -21,20 +20,6 @@ from sysops.access import audit
 from sysops.access.actors import Actor
 from sysops.events import publish
 from sysops.kernel.registry import UnknownName
-
-CADENCE_TASK = "backups.request_due"
-CADENCE_MESSAGE_EXPIRES = 55  # seconds; an older wake-up is worthless, the sweeper has been by
-
-
-@dataclass(frozen=True)
-class CadencePlan:
-    """A cadence to make. `keep_days` keeps its backups longer than the policy's online days."""
-
-    label: str
-    backup_type: BackupType
-    cron: Cron
-    keep_days: int | None = None
-
 
 # SPEC B4.
 FULL_CADENCES = (
@@ -83,47 +68,6 @@ def create_policy(
     return policy
 
 
-def add_cadence(policy: Policy, plan: CadencePlan, *, by: Actor, at: datetime) -> Cadence:
-    """One more beat for the policy, first due at its next slot after `at`.
-
-    Raises BadSettings when the rule makes no sense or an engine of the policy's sources has no such type.
-    """
-    try:
-        due = next_slot(plan.cron, at)
-    except BadSchedule as exc:
-        raise BadSettings({"cron": [str(exc)]}) from exc
-    for source in policy.sources.order_by("slug"):
-        _check_types(source.engine, [plan.backup_type], field="backup_type")
-    with transaction.atomic():
-        crontab, _ = CrontabSchedule.objects.get_or_create(
-            minute=plan.cron.minute,
-            hour=plan.cron.hour,
-            day_of_month=plan.cron.day_of_month,
-            month_of_year=plan.cron.month_of_year,
-            day_of_week=plan.cron.day_of_week,
-            timezone=plan.cron.zone,
-        )
-        task = PeriodicTask.objects.create(
-            name=f"backup {policy.slug}: {plan.label}",
-            task=CADENCE_TASK,
-            crontab=crontab,
-            expire_seconds=CADENCE_MESSAGE_EXPIRES,
-            description=f"{plan.backup_type} backups of the sources with the policy {policy.slug}",
-        )
-        cadence = Cadence.objects.create(
-            policy=policy,
-            label=plan.label,
-            backup_type=plan.backup_type.value,
-            keep_days=plan.keep_days,
-            periodic_task=task,
-            seen_rule=str(plan.cron),
-            next_due_at=due,
-        )
-        facts = {"policy": policy.slug, "label": plan.label, "type": plan.backup_type.value, "rule": str(plan.cron)}
-        audit.record("backups.cadence.created", by=by, subject=cadence, at=at, after=facts)
-    return cadence
-
-
 def create_source(
     *,
     slug: str,
@@ -146,7 +90,7 @@ def create_source(
         raise BadSettings({"engine": [str(exc)]}) from None
     public, sealed = secrets.split(secrets.check(settings, driver.settings_schema), driver.settings_schema)
     policy = policy or default_policy(driver.types)
-    _check_types(engine, [BackupType(c.backup_type) for c in policy.cadences.all()], field="policy")
+    check_types(engine, [BackupType(c.backup_type) for c in policy.cadences.all()], field="policy")
     try:
         with transaction.atomic():
             source = Source.objects.create(
@@ -175,7 +119,7 @@ def change_source(
     old = secrets.unsealed(source.sealed_settings)
     clear = {key: old.get(key) if value == secrets.MASK else value for key, value in settings.items()}
     public, sealed = secrets.split(secrets.check(clear, schema), schema)
-    _check_types(source.engine, [BackupType(c.backup_type) for c in policy.cadences.all()], field="policy")
+    check_types(source.engine, [BackupType(c.backup_type) for c in policy.cadences.all()], field="policy")
     before = audit.snapshot(source, exclude=["sealed_settings"])
     with transaction.atomic():
         for field, value in fields.items():
@@ -220,10 +164,3 @@ def ensure_defaults(*, backup_dir: str, by: Actor, at: datetime) -> None:
                 rpo_seconds=26 * 3600,
             )
         follow_edits(at=at)
-
-
-def _check_types(engine: str, wanted: Sequence[BackupType], *, field: str) -> None:
-    missing = sorted(set(wanted) - engines.get(engine).types)
-    if missing:
-        known = ", ".join(sorted(engines.get(engine).types))
-        raise BadSettings({field: [f"The engine {engine} knows {known} only; this asks for {', '.join(missing)} too"]})

@@ -7,7 +7,8 @@ from backups.models import Attempt, Backup, CadenceSlot, Policy, Removal, Restor
 from backups.rules import BackupType, Rung, Status, VerificationStatus
 from backups.schedule import Cron
 from backups.secrets import split
-from backups.services.config import CHAIN_CADENCES, FULL_CADENCES, CadencePlan, create_policy
+from backups.services.beats import CadencePlan
+from backups.services.config import CHAIN_CADENCES, FULL_CADENCES, create_policy
 from sysops.access.actors import Actor
 from sysops.kernel.clock import utc_now
 

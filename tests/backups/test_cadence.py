@@ -11,8 +11,8 @@ from backups.models import Backup, Cadence, CadenceSlot, Policy, Source
 from backups.rules import BackupType
 from backups.schedule import Cron
 from backups.secrets import BadSettings
-from backups.services import cadence, config
-from backups.services.config import CadencePlan
+from backups.services import beats, cadence, config
+from backups.services.beats import CadencePlan
 from tests.backups.support import TESTER, Hands, make_policy, make_source, make_store
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -235,7 +235,7 @@ def test_a_policy_keeps_its_wall_clock_hour_across_a_daylight_saving_change(hand
 
 def test_a_rule_that_makes_no_sense_is_refused_when_configured(hands: Hands) -> None:
     with pytest.raises(BadSettings, match="no cron rule"):
-        config.add_cadence(
+        beats.add_cadence(
             make_policy(), CadencePlan("bad", BackupType.FULL, Cron("61", "2", "*", "*", "*")), by=TESTER, at=MIDNIGHT
         )
 

@@ -11,8 +11,8 @@ from backups.models import Policy, Source
 from backups.rules import BackupType
 from backups.schedule import Cron
 from backups.secrets import BadSettings
-from backups.services import config
-from backups.services.config import CadencePlan
+from backups.services import beats, config
+from backups.services.beats import CadencePlan
 from backups.workshop import spec_of
 from sysops.access.models import AuditEntry
 from tests.backups.support import START, TESTER, FakeEngine, Hands, make_policy
@@ -94,7 +94,7 @@ def test_a_policy_with_a_type_the_engine_does_not_have_is_refused_where_it_is_co
     monkeypatch.setattr(FakeEngine, "types", frozenset({BackupType.FULL}))
     hourly = CadencePlan("hourly", BackupType.DIFFERENTIAL, Cron("0", "*", "*", "*", "*"))
     policy = make_policy()
-    config.add_cadence(policy, hourly, by=TESTER, at=START)
+    beats.add_cadence(policy, hourly, by=TESTER, at=START)
 
     with pytest.raises(BadSettings, match="knows full only") as caught:
         create(policy=policy)
@@ -103,7 +103,7 @@ def test_a_policy_with_a_type_the_engine_does_not_have_is_refused_where_it_is_co
     full_only = make_policy()
     create(policy=full_only)
     with pytest.raises(BadSettings, match="knows full only"):
-        config.add_cadence(full_only, hourly, by=TESTER, at=START)
+        beats.add_cadence(full_only, hourly, by=TESTER, at=START)
 
 
 def test_the_shipped_policies_are_made_once_and_left_as_people_changed_them(tmp_path: Path) -> None:
@@ -128,3 +128,13 @@ def test_a_store_that_cannot_be_written_is_refused_with_the_reason(tmp_path: Pat
         )
 
     assert set(caught.value.errors) == {"settings"}
+
+
+def test_a_label_in_use_is_refused_by_name() -> None:
+    policy, daily = make_policy(), CadencePlan("daily", BackupType.FULL, Cron("0", "2", "*", "*", "*"))
+    beats.add_cadence(policy, daily, by=TESTER, at=START)
+
+    with pytest.raises(BadSettings, match="already") as caught:
+        beats.add_cadence(policy, daily, by=TESTER, at=START)
+
+    assert set(caught.value.errors) == {"label"}
