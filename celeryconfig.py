@@ -25,6 +25,7 @@ broker_transport_options = {
     # After a reconnect, reserved messages come back at once instead of after the visibility timeout.
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,
+    "queue_order_strategy": "priority",  # 0 goes first
 }
 task_publish_retry = False  # the row waits in the database and a sweeper publishes again
 
@@ -40,10 +41,14 @@ task_default_queue = "default"
 task_time_limit = 300
 task_soft_time_limit = None
 task_routes = {
-    "backups.take": {"queue": "backups"},
-    "backups.verify": {"queue": "backups"},
-    "backups.restore": {"queue": "backups"},
-    "backups.clean_up": {"queue": "backups"},
+    # What touches stores runs where the stores are; somebody waits for a restore, nobody for a verification.
+    "backups.restore": {"queue": "backups", "priority": 0},
+    "backups.stop_server": {"queue": "backups", "priority": 0},
+    "backups.pick_up": {"queue": "backups", "priority": 0},
+    "backups.take": {"queue": "backups", "priority": 3},
+    "backups.apply_retention": {"queue": "backups", "priority": 6},
+    "backups.clean_up": {"queue": "backups", "priority": 6},
+    "backups.verify": {"queue": "backups", "priority": 6},
     "notifications.*": {"queue": "notifications"},
     "checks.*": {"queue": "checks"},
     "intake.*": {"queue": "intake"},

@@ -12,6 +12,9 @@ HEARTBEAT = timedelta(seconds=3)  # how often it renews and tells its progress
 WAKE_AGAIN = timedelta(minutes=2)  # a queued row whose message got lost is published again after this
 SLOT_TOLERANCE = timedelta(seconds=59)  # slots that fall into the same minute fall together
 
+LONGEST_CHAIN = 50  # links; more make a restore slow and keep every parent for as long as the last child
+REREAD_TURN = timedelta(minutes=5)  # how long one task re-reads stored backups before others have their turn
+
 RETRY_FIRST = timedelta(seconds=30)
 RETRY_MOST = timedelta(hours=1)
 
@@ -82,7 +85,7 @@ ACTIVE = (Status.QUEUED, Status.RUNNING, Status.INTERRUPTED)
 BACKUP_MOVES: Mapping[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.RUNNING, Status.FAILED}),
     Status.RUNNING: frozenset({Status.SUCCEEDED, Status.FAILED, Status.QUEUED, Status.INTERRUPTED}),
-    Status.INTERRUPTED: frozenset({Status.QUEUED, Status.FAILED}),
+    Status.INTERRUPTED: frozenset({Status.QUEUED, Status.FAILED, Status.SUCCEEDED}),
     Status.SUCCEEDED: frozenset({Status.EXPIRED}),
 }
 VERIFICATION_MOVES: Mapping[VerificationStatus, frozenset[VerificationStatus]] = {
@@ -126,12 +129,16 @@ def retry_delay(*, attempt: int, chance: random.Random) -> timedelta:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A stored backup something could stand on. `usable`: it and all it stands on are stored and not known bad."""
+    """A stored backup something could stand on.
+
+    `usable`: it and all it stands on are stored and not known bad; `links`: how many that are, itself included.
+    """
 
     backup_id: int
     backup_type: BackupType
     completed_at: datetime
     usable: bool
+    links: int = 1
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,9 @@ def choose_base(requested: BackupType, candidates: Iterable[Candidate]) -> Base:
         what = "full backup" if requested is BackupType.DIFFERENTIAL else "backup"
         return Base(BackupType.FULL, None, f"There is no stored {what} for a {requested} one to stand on")
     newest = stored[0]
+    if newest.links >= LONGEST_CHAIN:
+        reason = f"Backup {newest.backup_id} ends a chain of {newest.links} links, the longest allowed"
+        return Base(BackupType.FULL, None, reason)
     if newest.usable:
         return Base(requested, newest.backup_id)
     reason = f"Backup {newest.backup_id}, which it would stand on, is known bad or stands on one that is"

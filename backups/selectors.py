@@ -27,9 +27,11 @@ def broken_link(links: Iterable[Backup]) -> Backup | None:
     return next((b for b in links if b.status != STORED or b.known_bad), None)
 
 
-def candidates(source: Source) -> list[Candidate]:
-    """What the next backup of the source could stand on: the newest stored full and the newest of any type."""
-    stored = Backup.objects.filter(source=source, status=STORED, engine=source.engine, store=source.policy.store_id)
+def candidates(backup: Backup) -> list[Candidate]:
+    """What the queued backup could stand on, in its own store: the newest full and the newest of any type."""
+    stored = Backup.objects.filter(
+        source=backup.source_id, status=STORED, engine=backup.source.engine, store=backup.store_id
+    )
     newest_first = stored.order_by("-completed_at", "-pk")
     found = {
         b.pk: b for b in [newest_first.first(), newest_first.filter(backup_type=BackupType.FULL.value).first()] if b
@@ -39,9 +41,10 @@ def candidates(source: Source) -> list[Candidate]:
             backup_id=b.pk,
             backup_type=BackupType(b.backup_type),
             completed_at=b.completed_at,
-            usable=broken_link(chain(b)) is None,
+            usable=broken_link(links) is None,
+            links=len(links),
         )
-        for b in found.values()
+        for b, links in ((b, chain(b)) for b in found.values())
         if b.completed_at is not None
     ]
 

@@ -26,8 +26,8 @@ def take(*, subject: str, **_: object) -> None:
 
 @shared_task(name="backups.verify", time_limit=LONGEST_TASK_SECONDS)
 def verify(*, subject: str, **_: object) -> None:
-    """Work on the pending verification `subject`."""
-    verifications.execute_verification(verification_id=int(subject), workshop=here())
+    """Work on the pending verification `subject`; after a re-read, on the next ones for a while."""
+    verifications.work_on(int(subject), workshop=here())
 
 
 @shared_task(name="backups.restore", time_limit=LONGEST_TASK_SECONDS)
@@ -46,6 +46,12 @@ def request_due(**_: object) -> None:
 def sweep(**_: object) -> None:
     """Take back what dead workers held; publish again for what waits."""
     recovery.sweep(workshop=here(), wake=wake)
+
+
+@shared_task(name="backups.pick_up", time_limit=3600)
+def pick_up(**_: object) -> None:
+    """Clear up behind workers that died, and bring their backups on their way again."""
+    recovery.pick_up(workshop=here())
 
 
 @shared_task(name="backups.queue_rereads", time_limit=300)

@@ -20,6 +20,9 @@ from sysops.kernel.clock import utc_now
 from sysops.kernel.registry import UnknownName
 
 
+NOT_SET_UP = (UnknownName, CannotOpen)  # a driver that is not installed here, a secret that no key opens
+
+
 def open_store(row: StoreRow) -> Store:
     """The driver for a store's row, its secrets resolved."""
     return stores.get(row.driver)({**row.settings, **secrets.unsealed(row.sealed_settings)})

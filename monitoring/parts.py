@@ -19,6 +19,8 @@ from sysops.celery import app
 from sysops.env import current
 from sysops.kernel.redaction import redact
 
+# A queue is one Redis list per step of priority (kombu.transport.redis: sep, PRIORITY_STEPS).
+PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 CONNECT_SECONDS = 3  # ends a probe of a frozen server in the background; the asker stopped waiting earlier
 _ASK = """
 SELECT current_setting('server_version'), pg_is_in_recovery(), current_setting('max_connections')::int,
@@ -56,9 +58,11 @@ def broker() -> Sequence[Reading]:
         client.ping()
         took = time.monotonic() - began
         pipe = client.pipeline(transaction=False)
-        for queue in queues:
-            pipe.llen(queue)
-        waiting = dict(zip(queues, pipe.execute(), strict=True))
+        lists = [[f"{queue}{end}" for end in PRIORITIES] for queue in queues]
+        for name in [name for names in lists for name in names]:
+            pipe.llen(name)
+        lengths = iter(pipe.execute())
+        waiting = {queue: sum(next(lengths) for _ in names) for queue, names in zip(queues, lists, strict=True)}
     except redis.RedisError as exc:
         return [Reading("redis", Status.UNHEALTHY, f"Does not answer: {redact(str(exc))}")]
     finally:

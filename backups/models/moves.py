@@ -57,6 +57,10 @@ class Leased(models.Model):
         for name, value in changes.items():
             setattr(self, name, value)
 
+    def hold_again(self) -> None:
+        """Before a write is tried again: undo in memory what an earlier, rolled back try of it had set."""
+        self.status = self.RUNNING.value
+
     def claim(self, *, at: datetime, host: str, **changes: object) -> None:
         """Take the row to work on it. Raises WrongState when it is not there to be taken."""
         self.move(

@@ -43,7 +43,9 @@ class Backup(Leased):
     failure_code = models.CharField(max_length=40, blank=True)
     failure_reason = models.TextField(blank=True)
 
-    key = models.CharField(max_length=200, blank=True, help_text="Its name in the store")
+    key = models.CharField(
+        max_length=200, blank=True, db_index=True, help_text="The name in the store, new for each attempt"
+    )
     location = models.TextField(blank=True)
     size_bytes = models.BigIntegerField(null=True, blank=True)
     logical_size_bytes = models.BigIntegerField(null=True, blank=True)
@@ -101,10 +103,6 @@ class Backup(Leased):
     def known_bad(self) -> bool:
         return self.verification_status == VerificationStatus.FAILED.value
 
-    @property
-    def attempt_key(self) -> str:
-        """The name in the store that the present attempt writes under."""
-        return f"{self.source.slug}/{self.pk}-{self.attempt}"
 
 
 class Attempt(models.Model):

@@ -15,6 +15,7 @@ from backups.secrets import BadSettings
 from backups.services.cadence import rule_of
 from sysops.access import audit
 from sysops.access.actors import Actor
+from sysops.kernel.registry import UnknownName
 
 CADENCE_TASK = "backups.request_due"
 CADENCE_MESSAGE_EXPIRES = 55  # seconds; an older wake-up is worthless, the sweeper has been by
@@ -97,9 +98,13 @@ def _facts(cadence: Cadence) -> dict[str, object]:
 
 def check_types(engine: str, wanted: Sequence[BackupType], *, field: str) -> None:
     """Raises BadSettings for `field` when the engine has not all of the types."""
-    missing = sorted(set(wanted) - engines.get(engine).types)
+    try:
+        types = engines.get(engine).types
+    except UnknownName as exc:
+        raise BadSettings({"engine": [str(exc)]}) from None
+    missing = sorted(set(wanted) - types)
     if missing:
-        known = ", ".join(sorted(engines.get(engine).types))
+        known = ", ".join(sorted(types))
         raise BadSettings({field: [f"The engine {engine} knows {known} only; this asks for {', '.join(missing)} too"]})
 
 

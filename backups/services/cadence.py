@@ -15,6 +15,7 @@ from backups.schedule import BadSchedule, Cron, due_slots, next_slot
 from sysops.access import audit
 from sysops.access.actors import Actor
 from sysops.events import publish
+from sysops.kernel.registry import UnknownName
 
 logger = logging.getLogger(__name__)
 
@@ -97,11 +98,15 @@ def _request_for(policies: Sequence[Policy], *, at: datetime) -> int:
     advanced: list[Cadence] = []
     for cadence in cadences.order_by("pk"):
         assert cadence.next_due_at is not None
-        cron = cron_of(cadence)
-        if cron is None:
-            continue
-        slot, missed[cadence.pk], cadence.next_due_at = due_slots(cron, first=cadence.next_due_at, until=at)
         advanced.append(cadence)
+        cron, first, cadence.next_due_at = cron_of(cadence), cadence.next_due_at, None
+        if cron is None:
+            continue  # switched off this moment
+        try:
+            slot, missed[cadence.pk], cadence.next_due_at = due_slots(cron, first=first, until=at)
+        except BadSchedule as exc:
+            logger.error("%s does not run any more: %s", cadence, exc)
+            continue
         due_by_policy[cadence.policy_id].append(
             Due(cadence.pk, BackupType(cadence.backup_type), slot, cadence.keep_days)
         )
@@ -123,7 +128,14 @@ def _request_sources(
     fresh: dict[int, Backup] = {}
     slots: list[CadenceSlot] = []
     for source in sources:
-        due = [d for d in due_by_policy[source.policy_id] if d.backup_type in engines.get(source.engine).types]
+        due = due_by_policy[source.policy_id]
+        try:
+            types = engines.get(source.engine).types
+        except UnknownName as exc:
+            slots.extend(_skipped(source, due, str(exc)))
+            continue
+        slots.extend(_skipped(source, [d for d in due if d.backup_type not in types], "Its engine has no such type"))
+        due = [d for d in due if d.backup_type in types]
         if not due:
             continue
         winner, stood_for = coalesce(due)
@@ -135,7 +147,8 @@ def _request_sources(
             slots.append(_slot(source, entry, winner, covering, missed.get(entry.cadence_id, 0)))
     backups = Backup.objects.bulk_create(fresh.values())
     for slot in slots:
-        slot.backup = slot.backup or fresh.get(slot.source_id)
+        if slot.outcome != SlotOutcome.SKIPPED.value:
+            slot.backup = slot.backup or fresh.get(slot.source_id)
     CadenceSlot.objects.bulk_create(slots, ignore_conflicts=True)
     _announce(backups, at=at)
     return len(backups)
@@ -161,6 +174,20 @@ def _queued(source: Source, winner: Due, *, at: datetime) -> Backup:
         woken_at=at,
         keep_days=winner.keep_days,
     )
+
+
+def _skipped(source: Source, due: Iterable[Due], reason: str) -> list[CadenceSlot]:
+    """Slots that nothing came of, with the reason: a source that cannot be backed up must not stop the others."""
+    return [
+        CadenceSlot(
+            cadence_id=entry.cadence_id,
+            source=source,
+            slot_at=entry.slot_at,
+            outcome=SlotOutcome.SKIPPED.value,
+            reason=reason,
+        )
+        for entry in due
+    ]
 
 
 def _slot(source: Source, entry: Due, winner: Due, covering: Backup | None, missed: int) -> CadenceSlot:

@@ -31,6 +31,7 @@ CHAIN_CADENCES = (
     CadencePlan("six-hourly incremental", BackupType.INCREMENTAL, Cron("0", "*/6", "*", "*", "*")),
     CadencePlan("hourly differential", BackupType.DIFFERENTIAL, Cron("0", "*", "*", "*", "*")),
 )
+ADDRESS_SETTINGS = ("host", "port", "url", "endpoint", "sslmode")
 STANDARD_POLICY = "standard"
 FULL_ONLY_POLICY = "full-only"
 LOCAL_STORE = "local"
@@ -117,6 +118,12 @@ def change_source(
     """The source with other settings (a secret given as the mask stays as it was). Raises BadSettings."""
     schema = engines.get(source.engine).settings_schema
     old = secrets.unsealed(source.sealed_settings)
+    moved = [name for name in ADDRESS_SETTINGS if settings.get(name) != source.settings.get(name)]
+    kept = [name for name, value in settings.items() if value == secrets.MASK]
+    if moved and kept:
+        # Otherwise whoever may configure could have the stored secret presented to a server of theirs.
+        text = f"{', '.join(moved)} changed: enter it again"
+        raise BadSettings({f"settings.{name}": [text] for name in kept})
     clear = {key: old.get(key) if value == secrets.MASK else value for key, value in settings.items()}
     public, sealed = secrets.split(secrets.check(clear, schema), schema)
     check_types(source.engine, [BackupType(c.backup_type) for c in policy.cadences.all()], field="policy")

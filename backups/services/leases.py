@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
-from backups.engines.base import Control, Progress
+from backups.engines.base import Cancelled, Control, EngineError, Progress
 from backups.models.moves import Leased
 from backups.rules import HEARTBEAT, LEASE, smoothed_rate
 
@@ -35,6 +35,8 @@ class Held:
         self.control = Control(
             progress=self._note, cancelled=lambda: self.cancelled, time_limit_seconds=time_limit_seconds
         )
+        self._deadline = time.monotonic() + time_limit_seconds
+        self._limit = time_limit_seconds
         self._now = now
         self._progress = Progress(phase="")
         self._rate: float | None = None
@@ -45,6 +47,22 @@ class Held:
     @property
     def cancelled(self) -> bool:
         return self.lost or bool(self.cancelled_by)
+
+    def check(self) -> None:
+        """Raises Cancelled when the work is to stop, EngineError `timed_out` when its time is over."""
+        if self.cancelled:
+            raise Cancelled
+        if time.monotonic() > self._deadline:
+            raise EngineError(f"It took longer than the {self._limit} s the policy allows", code="timed_out")
+
+    def watch(self, phase: str) -> Callable[[int, int], None]:
+        """For work that counts bytes: tells its progress under this name, and stops it when `check` says so."""
+
+        def watched(done: int, total: int) -> None:
+            self._note(Progress(phase, done, total))
+            self.check()
+
+        return watched
 
     def __enter__(self) -> Self:
         self._thread.start()

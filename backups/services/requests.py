@@ -12,6 +12,7 @@ from backups.selectors import active_backup
 from sysops.access import audit
 from sysops.access.actors import Actor
 from sysops.events import publish
+from sysops.kernel.registry import UnknownName
 
 
 class Busy(Exception):
@@ -26,7 +27,10 @@ class Busy(Exception):
 
 def check_type(source: Source, backup_type: BackupType) -> None:
     """Raises BadSettings when the source's engine has no such type; it never quietly makes another one."""
-    types = engines.get(source.engine).types
+    try:
+        types = engines.get(source.engine).types
+    except UnknownName as exc:
+        raise BadSettings({"source": [f"{source.slug} cannot be backed up here: {exc}"]}) from None
     if backup_type not in types:
         known = ", ".join(sorted(types))
         raise BadSettings(
@@ -85,7 +89,7 @@ def cancel_backup(*, backup: Backup, by: Actor, at: datetime) -> Backup:
         status = Status(held.status)
         if status not in ACTIVE:
             raise WrongState(f"Backup {held.pk} is {status}: there is nothing to cancel", current=status)
-        if status is Status.RUNNING:
+        if status is not Status.QUEUED:  # its worker, or the one that picks it up, hears of it and clears up
             Backup.objects.filter(pk=held.pk).update(cancel_requested_by=by.name)
         else:
             held.move(

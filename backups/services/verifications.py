@@ -2,6 +2,7 @@
 
 import logging
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -11,12 +12,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from backups import manifest, selectors
-from backups.engines.base import Cancelled, Check, EngineError, Outcome, Progress, ProveJob
+from backups.engines.base import Check, EngineError, Outcome, ProveJob
 from backups.models import Backup, Verification, WrongState
-from backups.rules import Rung, Status, VerificationStatus, may_try_again, overall, retry_delay
+from backups.rules import REREAD_TURN, Rung, Status, VerificationStatus, may_try_again, overall, retry_delay
 from backups.services.leases import Held, persist
 from backups.stores.base import NotStored, StoreError
-from backups.workshop import Workshop, opened_chain, spec_of
+from backups.workshop import NOT_SET_UP, Workshop, opened_chain, spec_of
 from sysops.access import audit
 from sysops.access.actors import Actor
 from sysops.events import publish
@@ -65,6 +66,8 @@ def execute_verification(*, verification_id: int, workshop: Workshop) -> None:
         except NotStored as exc:
             gone = [Check("stored files", Outcome.FAILED, str(exc))]
             write = partial(_record_checks, verification, gone, at=workshop.now())
+        except NOT_SET_UP as exc:
+            write = partial(record_obstacle, verification, str(exc), permanent=True, at=workshop.now())
         except (EngineError, StoreError) as exc:
             write = partial(record_obstacle, verification, str(exc), permanent=exc.permanent, at=workshop.now())
         except Exception:
@@ -80,6 +83,28 @@ def execute_verification(*, verification_id: int, workshop: Workshop) -> None:
             persist(write)
         except WrongState as exc:
             logger.warning("%s: the outcome is not recorded: %s", verification, exc)
+
+
+def work_on(verification_id: int, *, workshop: Workshop) -> None:
+    """The one verification; when it is a re-read, then the next ones of that kind until the turn is over."""
+    execute_verification(verification_id=verification_id, workshop=workshop)
+    if Verification.objects.filter(pk=verification_id, rung=Rung.REREAD.value).exists():
+        work_off_rereads(workshop=workshop, seconds=REREAD_TURN.total_seconds())
+
+
+def work_off_rereads(*, workshop: Workshop, seconds: float) -> int:
+    """Re-read stored backups one after the other for so long; how many. One task at a time is enough of that."""
+    stop, done = time.monotonic() + seconds, 0
+    while time.monotonic() < stop:
+        due = Verification.objects.filter(
+            rung=Rung.REREAD.value, status=VerificationStatus.PENDING.value, not_before__lte=workshop.now()
+        )
+        pk = due.order_by("not_before", "pk").values_list("pk", flat=True).first()
+        if pk is None:
+            break
+        execute_verification(verification_id=pk, workshop=workshop)
+        done += 1
+    return done
 
 
 def _claim(verification_id: int, workshop: Workshop) -> Verification | None:
@@ -109,23 +134,12 @@ def _look(verification: Verification, workshop: Workshop, held: Held) -> Sequenc
     if Rung(verification.rung) is Rung.RESTORE:
         return _prove(backup, workshop, held)
     records = [manifest.FileRecord.from_json(entry) for entry in backup.manifest]
-    checks = [manifest.verify(store, backup.key, records, watch=_watching(held))]
+    checks = [manifest.verify(store, backup.key, records, watch=held.watch("reading"))]
     if Rung(verification.rung) is Rung.FILES and checks[0].outcome is Outcome.PASSED:
         engine = workshop.engine(backup.engine)
         with opened_chain([backup], workshop) as links:
             checks.extend(engine.verify_files(links[0], workshop.tools, held.control))
     return checks
-
-
-def _watching(held: Held) -> manifest.Watch:
-    """Tells the progress of a re-read, and ends it when the lease is lost or somebody cancels."""
-
-    def watch(done: int, total: int) -> None:
-        held.control.progress(Progress("reading", done, total))
-        if held.cancelled:
-            raise Cancelled
-
-    return watch
 
 
 def _prove(backup: Backup, workshop: Workshop, held: Held) -> Sequence[Check]:
@@ -164,6 +178,8 @@ def _verdict(checks: Sequence[Check]) -> tuple[VerificationStatus, str]:
 def _record_checks(verification: Verification, checks: Sequence[Check], *, at: datetime) -> None:
     status, detail = _verdict(checks)
     backup = verification.backup
+    verification.hold_again()
+    news = verification.rung != Rung.REREAD.value or status.value != backup.verification_status
     with transaction.atomic():
         verification.move(
             status,
@@ -177,6 +193,8 @@ def _record_checks(verification: Verification, checks: Sequence[Check], *, at: d
         if status is VerificationStatus.PASSED and verification.rung == Rung.RESTORE.value:
             changes["proven_at"] = at
         summarise(backup, verified_at=at, **changes)
+        if not news:
+            return  # a re-read that found what was known: the row says so, and a hundred thousand a day are no news
         publish(
             f"backups.verification.{status.value}",
             subject=verification.pk,
@@ -196,6 +214,7 @@ def record_obstacle(verification: Verification, reason: str, *, at: datetime, pe
     """Something kept us from looking: that says nothing of the backup. Try again, then say it could not be verified."""
     if may_try_again(attempt=verification.attempt, max_attempts=MAX_ATTEMPTS, permanent=permanent):
         delay = retry_delay(attempt=verification.attempt, chance=random.SystemRandom())
+        verification.hold_again()
         with transaction.atomic():
             verification.move(
                 VerificationStatus.PENDING,

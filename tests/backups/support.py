@@ -42,7 +42,11 @@ class FakeEngine:
     types: ClassVar[frozenset[BackupType]] = frozenset(BackupType)
     settings_schema: ClassVar[Mapping[str, object]] = {
         "type": "object",
-        "properties": {"host": {"type": "string"}, "password": {"type": "string", "writeOnly": True}},
+        "properties": {
+            "host": {"type": "string"},
+            "note": {"type": "string"},
+            "password": {"type": "string", "writeOnly": True},
+        },
         "additionalProperties": False,
     }
 

@@ -246,3 +246,24 @@ def test_a_rule_broken_later_in_the_admin_stops_only_its_own_cadence(hands: Hand
 
     assert cadence.request_due(at=MIDNIGHT) == 1
     assert Cadence.objects.get(label="six-hourly incremental").next_due_at is None
+
+
+def test_a_source_whose_engine_is_not_installed_is_skipped_with_the_reason_and_stops_no_other(hands: Hands) -> None:
+    policy = standard_policy()
+    make_source(policy=policy, engine="of-another-package")
+    healthy = make_source(policy=policy)
+
+    assert cadence.request_due(at=MIDNIGHT) == 1
+
+    assert Backup.objects.get().source == healthy
+    skipped = CadenceSlot.objects.filter(outcome="skipped")
+    assert skipped.count() == 2
+    assert "of-another-package" in skipped[0].reason
+
+
+def test_a_beat_switched_off_in_the_very_moment_does_not_spin(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_source(policy=standard_policy())
+    PeriodicTask.objects.update(enabled=False)
+    monkeypatch.setattr(cadence, "follow_edits", lambda *, at: 0)
+
+    assert cadence.request_due(at=MIDNIGHT) == 0

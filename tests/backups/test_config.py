@@ -81,11 +81,28 @@ def test_changing_a_source_keeps_a_secret_given_as_the_mask() -> None:
     source = create(settings={"host": "db", "password": "hunter2hunter2"})
 
     config.change_source(
-        source, settings={"host": "db2", "password": secrets.MASK}, policy=source.policy, by=TESTER, at=START
+        source,
+        settings={"host": "db", "password": secrets.MASK, "note": "moved to rack 4"},
+        policy=source.policy,
+        by=TESTER,
+        at=START,
     )
 
     source.refresh_from_db()
-    assert spec_of(source).settings == {"host": "db2", "password": "hunter2hunter2"}
+    assert spec_of(source).settings == {"host": "db", "note": "moved to rack 4", "password": "hunter2hunter2"}
+
+
+def test_a_kept_secret_does_not_follow_to_another_address() -> None:
+    source = create(settings={"host": "db", "password": "hunter2hunter2"})
+
+    with pytest.raises(BadSettings, match="host changed: enter it again"):
+        config.change_source(
+            source,
+            settings={"host": "evil.example.com", "password": secrets.MASK},
+            policy=source.policy,
+            by=TESTER,
+            at=START,
+        )
 
 
 def test_a_policy_with_a_type_the_engine_does_not_have_is_refused_where_it_is_configured(

@@ -1,11 +1,14 @@
 """Taking backups: claimed once, recorded whole, retried within bounds, cleaned up behind."""
 
+import contextlib
 import threading
 import time
+from datetime import datetime
 
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections, transaction
 
+from backups import rules
 from backups.engines.base import Control, EngineError, ParentUnusable
 from backups.models import Attempt, Backup, Source
 from backups.rules import BackupType, Status
@@ -30,7 +33,7 @@ def test_a_backup_is_taken_and_all_of_it_recorded(hands: Hands) -> None:
 
     assert backup.status == Status.SUCCEEDED
     assert (backup.host, backup.engine_version, backup.attempt) == ("test-host", "fake 1", 1)
-    assert backup.key == f"shop/{backup.pk}-1"
+    assert backup.key.startswith(f"shop/{backup.pk}-1-")
     stored = {f.name: f.size_bytes for f in hands.store.files(backup.key)}
     assert stored["data"] == 4
     assert backup.size_bytes == sum(stored.values())
@@ -240,7 +243,7 @@ def test_a_worker_that_lost_its_lease_may_not_record_and_removes_what_it_stored(
     backup = ask(make_source(), hands)
 
     def somebody_takes_over(_: Control) -> None:
-        Backup.objects.filter(pk=backup.pk).update(attempt=7)
+        Backup.objects.filter(pk=backup.pk).update(attempt=7, key="another/7")
 
     hands.engine.during = somebody_takes_over
     hands.take(backup)
@@ -270,6 +273,76 @@ def test_the_work_goes_on_and_is_recorded_when_the_database_drops_the_connection
     hands.take(backup)
 
     assert backup.status == Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_an_answer_to_the_commit_that_got_lost_loses_neither_the_record_nor_the_files(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    """The database dies at the wrong millisecond: the first try of the record is durable, or it is rolled back."""
+    backup, real, tries = ask(make_source(), hands), runs.record_stored, []
+
+    def interrupted(row: Backup, taken: runs.Taken, *, at: datetime) -> None:
+        real(row, taken, at=at)
+        tries.append(row.status)
+        if len(tries) == 1 and not committed:
+            raise OperationalError("server closed the connection unexpectedly")
+        if len(tries) == 1:
+            transaction.on_commit(lose_the_answer)
+
+    def lose_the_answer() -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(runs, "record_stored", interrupted)
+    hands.take(backup)
+
+    assert backup.status == Status.SUCCEEDED
+    assert list(hands.store.keys()) == [backup.key]
+    assert backup.verifications.count() == 2
+
+
+def test_a_failing_backup_and_a_request_for_the_same_source_do_not_block_each_other(hands: Hands) -> None:
+    source = make_source(policy=make_policy(max_attempts=1))
+    problems: list[Exception] = []
+
+    def keep_asking() -> None:
+        try:
+            for _ in range(30):
+                with contextlib.suppress(Busy):
+                    ask(source, hands)
+        except Exception as exc:
+            problems.append(exc)
+        finally:
+            connections.close_all()
+
+    for _ in range(3):
+        hands.engine.failures = [EngineError("no")] * 50
+        asking = threading.Thread(target=keep_asking)
+        asking.start()
+        for _ in range(8):
+            for pk in Backup.objects.filter(status="queued").values_list("pk", flat=True):
+                runs.execute_backup(backup_id=pk, workshop=hands.workshop)
+        asking.join()
+
+    assert problems == []
+
+
+def test_a_secret_that_cannot_be_opened_fails_for_good_and_says_so(hands: Hands) -> None:
+    source = make_source(sealed_settings="broken")
+
+    backup = hands.taken(source)
+
+    assert (backup.status, backup.failure_code, backup.attempt) == (Status.FAILED, "not_set_up", 1)
+
+
+def test_a_chain_has_a_longest_length(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "LONGEST_CHAIN", 3)
+    source = make_source()
+
+    kinds = [hands.taken(source, BackupType.INCREMENTAL) for _ in range(4)]
+
+    assert [b.backup_type for b in kinds] == ["full", "incremental", "incremental", "full"]
+    assert "the longest allowed" in kinds[-1].type_reason
 
 
 def test_two_workers_with_the_same_message_take_it_once(hands: Hands) -> None:
