@@ -9,7 +9,7 @@ from pathlib import Path
 from django.conf import settings
 
 from backups import secrets
-from backups.engines.base import Engine, Link, SourceSpec, Tools, engines
+from backups.engines.base import Check, Engine, Link, Outcome, SourceSpec, Tools, engines
 from backups.models import Backup, Source
 from backups.models import Store as StoreRow
 from backups.rules import BackupType
@@ -18,7 +18,6 @@ from sysops.access.secrets import CannotOpen
 from sysops.env import Environment
 from sysops.kernel.clock import utc_now
 from sysops.kernel.registry import UnknownName
-
 
 NOT_SET_UP = (UnknownName, CannotOpen)  # a driver that is not installed here, a secret that no key opens
 
@@ -82,6 +81,14 @@ def here() -> Workshop:
 def link_of(backup: Backup, path: Path) -> Link:
     """A stored backup as engines see it."""
     return Link(backup_id=str(backup.pk), backup_type=BackupType(backup.backup_type), path=path, figures=backup.figures)
+
+
+def check_source(source: Source, workshop: Workshop) -> Sequence[Check]:
+    """What stands between a source and its next backup, looked at now and from this machine. Changes nothing."""
+    try:
+        return workshop.engine(source.engine).check_settings(spec_of(source), workshop.tools)
+    except NOT_SET_UP as exc:
+        return [Check("settings", Outcome.FAILED, str(exc))]
 
 
 @contextmanager

@@ -122,3 +122,13 @@ def test_a_wrong_setting_is_one_clear_line(cli: Cli) -> None:
     assert done.returncode == 2
     assert "SYSOPS_PORT" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_source_is_looked_at_from_here(cli: Cli) -> None:
+    make_source("shop", engine="postgres", settings={"host": "127.0.0.1", "port": 1, "user": "nobody"})
+
+    done = cli("check-source", "shop")
+
+    assert done.returncode == 1
+    assert "refused" in done.stdout

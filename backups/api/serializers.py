@@ -1,11 +1,13 @@
 """How backups, verifications, restores and sources look over HTTP."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from backups import secrets
+from backups.engines.base import Outcome
 from backups.models import Backup, Policy, Restore, Source, Verification
 from backups.rules import BackupType, RestoreStatus, Rung, Status, VerificationStatus
 from catalogue.models import Service
@@ -155,9 +157,14 @@ class CheckOut(serializers.Serializer[object]):
     duration_seconds = serializers.FloatField(allow_null=True)
 
 
+def check_out(check: Mapping[str, object]) -> dict[str, object]:
+    """A check as it is kept, as CheckOut has it."""
+    return {**check, "passed": check["outcome"] == Outcome.PASSED.value}
+
+
 def checks_of(row: Verification | Restore) -> list[dict[str, object]]:
     """The kept checks, as CheckOut has them."""
-    return [{**check, "passed": check["outcome"] == "passed"} for check in row.checks]
+    return [check_out(check) for check in row.checks]
 
 
 class VerificationSerializer(serializers.ModelSerializer[Verification]):

@@ -1,6 +1,7 @@
 """Backups over HTTP: parse, one service call, answer."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import ClassVar, TypeVar
 
 from django.conf import settings
@@ -20,7 +21,7 @@ from backups.models import Backup, Restore, Source, Verification, WrongState
 from backups.rules import BackupType, Rung
 from backups.secrets import BadSettings
 from backups.services import config, requests, restores, verifications
-from backups.workshop import here
+from backups.workshop import check_source, here
 from sysops.api.problems import Conflict, invalid
 from sysops.api.views import ReadViewSet, View
 from sysops.kernel.clock import utc_now
@@ -223,6 +224,7 @@ class SourceViewSet(ReadViewSet[Source]):
         "list": "backups.view",
         "retrieve": "backups.view",
         "create": "backups.configure",
+        "check": "backups.request",
     }
     queryset = Source.objects.select_related("policy", "service").order_by("-created_at", "-pk")
     serializer_class = shapes.SourceSerializer
@@ -249,6 +251,14 @@ class SourceViewSet(ReadViewSet[Source]):
             raise invalid(exc.errors) from None
         location = {"Location": f"/api/system/backup-sources/{source.slug}"}
         return Response(self.get_serializer(source).data, status=status.HTTP_201_CREATED, headers=location)
+
+
+    @extend_schema(request=None, responses=shapes.CheckOut(many=True))
+    @action(detail=True, methods=["post"])
+    def check(self, request: Request, slug: str) -> Response:
+        """Look from here whether the source can be reached and backed up; changes nothing."""
+        checks = check_source(self.get_object(), here())
+        return Response([shapes.check_out(asdict(check)) for check in checks])
 
 
 class EngineList(View):

@@ -20,5 +20,6 @@ for _command in (
     backups.backups,
     backups.verify_backup,
     backups.restore,
+    backups.check_source,
 ):
     main.add_command(_command)

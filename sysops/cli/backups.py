@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -138,6 +139,22 @@ def backups(source: str | None, limit: int, as_json: bool) -> None:
     rows = rows.filter(source=_source(source)) if source else rows
     found = list(rows[:limit])
     show(BackupSerializer(found, many=True).data, as_json=as_json, text=lambda: "\n".join(map(_backup_line, found)))
+
+
+@click.command("check-source")
+@click.argument("source")
+@json_option
+@needs_django
+def check_source(source: str, as_json: bool) -> None:
+    """Look whether SOURCE can be reached and backed up from this machine. Exit code 1 unless all is well."""
+    from backups.api.serializers import check_out
+    from backups.workshop import check_source as look
+    from backups.workshop import here
+
+    checks = [check_out(asdict(check)) for check in look(_source(source), here())]
+    show(checks, as_json=as_json, text=lambda: "\n".join(_check_lines(checks)))
+    if not all(check["passed"] for check in checks):
+        sys.exit(1)
 
 
 def _source(slug: str):  # type: ignore[no-untyped-def]

@@ -254,6 +254,18 @@ def test_a_source_that_does_not_fit_is_a_400_naming_each_field(admin: APIClient,
     assert set(answer.json()["errors"]) == {"engine"}
 
 
+def test_a_source_is_looked_at_without_changing_anything(operator: APIClient, hands: Hands) -> None:
+    make_source("shop", engine="postgres", settings={"host": "127.0.0.1", "port": 1, "user": "nobody"})
+
+    answer = operator.post("/api/system/backup-sources/shop/check", {})
+
+    assert answer.status_code == 200
+    connect = next(check for check in answer.json() if check["name"] == "connect")
+    assert (connect["passed"], connect["outcome"]) == (False, "failed")
+    assert "refused" in connect["detail"]
+    assert client(Role.VIEWER).post("/api/system/backup-sources/shop/check", {}).status_code == 403
+
+
 def test_engines_are_listed_with_types_and_schema(operator: APIClient, hands: Hands) -> None:
     found = {engine["name"]: engine for engine in operator.get("/api/system/backup-engines").json()}
 
