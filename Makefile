@@ -75,7 +75,6 @@ $(INSTALLED_DEV): $(VENV)/.made
 debian-packages:
 	@missing=
 	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing="$$missing chromium"
-	command -v restic >/dev/null || missing="$$missing restic"
 	test -z "$$missing" && exit 0
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 	  echo "The tests need$$missing: install it first (apt-get install$$missing)." >&2; exit 1

@@ -1,14 +1,18 @@
 """Which stored backups may go. Pure: no Django, no clock, no I/O (SPEC B5)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True)
 class Stored:
-    """One stored backup as retention sees it. `busy`: a verification, restore or backup is using it now."""
+    """One stored backup as retention sees it.
+
+    `good`: not known bad; `passed`: every look at it passed; `proven`: a restore of it passed. `busy`: a
+    verification, restore or backup is using it now.
+    """
 
     backup_id: int
     source_id: int
@@ -16,6 +20,8 @@ class Stored:
     completed_at: datetime
     delete_after: datetime
     good: bool
+    passed: bool = False
+    proven: bool = False
     held: bool = False
     busy: bool = False
 
@@ -37,8 +43,9 @@ def keep_until(completed_at: datetime, *, online_days: int, keep_days: int | Non
 def decide(stored: Iterable[Stored], *, now: datetime) -> list[Decision]:
     """What to do with every backup past its time, youngest first, so that children go before parents.
 
-    Kept whatever the age: what is held; what a kept one stands on; the last good one of a source with all
-    it stands on; what is in use.
+    Kept whatever the age: what is held; what a kept one stands on; what is in use; and of each source the last
+    good, the last proven and the last verified one. The last good one alone would not do: when backups stop, it
+    may be one that nobody has looked at yet.
     """
     backups = sorted(stored, key=lambda b: (b.completed_at, b.backup_id), reverse=True)
     why_kept = _kept(backups, now=now)
@@ -63,9 +70,8 @@ def _kept(backups: Sequence[Stored], *, now: datetime) -> dict[int, str]:
         elif backup.delete_after > now:
             kept[backup.backup_id] = "Within its retention"
     for of_source in by_source.values():
-        last_good = next((b for b in of_source if _good_chain(b, known)), None)
-        if last_good:
-            kept.setdefault(last_good.backup_id, "The last good backup of its source")
+        for backup_id, reason in _last_resorts(of_source, known):
+            kept.setdefault(backup_id, reason)
     for backup_id in list(kept):
         parent_id = known[backup_id].parent_id
         while parent_id is not None and parent_id in known:
@@ -74,13 +80,30 @@ def _kept(backups: Sequence[Stored], *, now: datetime) -> dict[int, str]:
     return kept
 
 
-def _good_chain(backup: Stored, known: dict[int, Stored]) -> bool:
-    """Whether the backup and all it stands on are stored and good."""
-    link: Stored | None = backup
-    while link is not None:
-        if not link.good:
-            return False
-        if link.parent_id is None:
-            return True
-        link = known.get(link.parent_id)
-    return False
+def _last_resorts(newest_first: Sequence[Stored], known: Mapping[int, Stored]) -> Iterator[tuple[int, str]]:
+    """The backups of one source that are never removed, and why."""
+    found: dict[str, int] = {}
+    for backup in newest_first:
+        chain = _chain(backup, known)
+        if not chain or not all(link.good for link in chain):
+            continue
+        found.setdefault("good", backup.backup_id)
+        if backup.proven:  # a restore proves all it stands on
+            found.setdefault("proven", backup.backup_id)
+        if all(link.passed for link in chain):
+            found.setdefault("verified", backup.backup_id)
+        if len(found) == 3:
+            break
+    for what, backup_id in found.items():
+        yield backup_id, f"The last {what} backup of its source"
+
+
+def _chain(backup: Stored, known: Mapping[int, Stored]) -> list[Stored]:
+    """The backup and all it stands on; nothing when one of those is not stored any more."""
+    links = [backup]
+    while links[-1].parent_id is not None:
+        parent = known.get(links[-1].parent_id)
+        if parent is None:
+            return []
+        links.append(parent)
+    return links

@@ -138,13 +138,15 @@ class ProveJob:
 
 @dataclass(frozen=True)
 class RestoreJob:
-    """Restore `chain` to `target`, an absolute path that does not exist or is empty.
+    """Restore `chain` into `folder`, an absolute path that does not exist or is empty, and is this attempt's alone.
 
-    With `start_server` the restored server is left running on a private socket below the target.
+    When `restore` has returned, the folder is moved to `target` on the same file system, so a path written into a
+    restored file must begin with `target`. With `start_server` the engine's `start_server` is called after that.
     """
 
     source: SourceSpec
     chain: Sequence[Link]
+    folder: Path
     target: Path
     start_server: bool
     paths: Sequence[str]  # empty = the whole
@@ -154,11 +156,9 @@ class RestoreJob:
 
 @dataclass(frozen=True)
 class Restored:
-    """A finished restore: `connection` is the libpq connection string of a running server, or None."""
+    """A finished restore: what was looked at. One check that failed, and it does not reach its target."""
 
     checks: Sequence[Check]
-    connection: str | None = None
-    pid: int | None = None
 
 
 class Engine(Protocol):
@@ -190,11 +190,18 @@ class Engine(Protocol):
         ...
 
     def restore(self, job: RestoreJob) -> Restored:
-        """Restore to a new place. What it wrote is removed again when it fails."""
+        """Fill `job.folder`, touch nothing else, leave nothing running. What it wrote is removed when it fails."""
+        ...
+
+    def start_server(self, job: RestoreJob) -> str:
+        """Leave what `restore` made, now at `job.target`, running on a private socket; how to connect to it."""
         ...
 
     def stop_server(self, target: Path, tools: Tools) -> None:
-        """Stop the server that a restore left running below `target`; nothing to do is no error."""
+        """No server runs on what was restored to `target` afterwards; none running is no error.
+
+        Raises EngineError when it did not stop, or when that cannot be judged from here (another container).
+        """
         ...
 
 

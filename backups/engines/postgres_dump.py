@@ -28,7 +28,6 @@ from backups.engines.postgres import checks as look_at
 from backups.engines.postgres import connect, figures, probe, reasons, restore, server, target
 from backups.engines.postgres import tools as pg_tools
 from backups.engines.postgres.connect import CONNECTION_PROPERTIES, Address
-from backups.engines.postgres.engine import stop_restored_server
 from backups.engines.postgres.prove import CANNOT, superuser
 from backups.engines.postgres.server import PrivateServer
 from backups.engines.postgres.tools import Toolset
@@ -91,8 +90,11 @@ class PostgresDumpEngine:
     def restore(self, job: RestoreJob) -> Restored:
         return _restore(job)
 
+    def start_server(self, job: RestoreJob) -> str:
+        return restore.start_server(job)
+
     def stop_server(self, target: Path, tools: Tools) -> None:
-        stop_restored_server(target, tools)
+        restore.stop_server(target, tools)
 
 
 def _back_up(job: BackupJob) -> Artifact:
@@ -234,9 +236,8 @@ def _restore(job: RestoreJob) -> Restored:
             if check.name != "server_starts"
         ]
         target.remove_folder(beside)
-        return restore.finish(
-            job, place, work=work, toolset=toolset, superuser=superuser(link.figures), settings={}, made=made
-        )
+        restore.finish(job, place, work=work, toolset=toolset, settings={})
+    return Restored(made)
 
 
 def _database(link: Link) -> str:

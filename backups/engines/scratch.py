@@ -7,6 +7,7 @@ import pwd
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 import time
 from collections.abc import Collection, Iterator
@@ -106,16 +107,17 @@ def require_reach(path: Path, os_user: str | None) -> None:
         )
 
 
-def socket_folder(beside: Path, os_user: str | None) -> Path:
+def socket_folder(beside: Path, os_user: str | None, *, moves_to: Path | None = None) -> Path:
     """A private folder for a server's socket: below `beside` where the path is short enough, else a temporary one.
 
-    A temporary one is noted in `beside`, so that whoever clears up finds it.
+    A temporary one is noted in `beside`, so that whoever clears up finds it. Where `beside` is about to be moved,
+    the answer is where the folder will be.
     """
-    path = beside / "s"
-    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH - len("/.s.PGSQL.65535"):
+    path, later = beside / "s", (moves_to or beside) / "s"
+    if len(os.fsencode(later)) <= LONGEST_SOCKET_PATH - len("/.s.PGSQL.65535"):
         if not path.is_dir():
             make_private(path, os_user)
-        return path
+        return later
     note = beside / SOCKET_NOTE
     if note.exists() and Path(note.read_text()).is_dir():
         return Path(note.read_text())
@@ -144,6 +146,34 @@ def server_of(data_dir: Path) -> psutil.Process | None:
     except (OSError, ValueError, IndexError, psutil.Error):
         return None
     return None
+
+
+def require_gone(data_dir: Path) -> None:
+    """Raises EngineError `out_of_sight` unless it is certain that no server runs on the data folder.
+
+    For when `server_of` sees none: another container's processes cannot be seen, but its sockets can be asked.
+    """
+    try:
+        lines = (data_dir / "postmaster.pid").read_text().splitlines()
+        address = f"{lines[4]}/.s.PGSQL.{int(lines[3])}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
+            asked.settimeout(5)
+            asked.connect(address)
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        if not (data_dir / "postmaster.pid").exists():
+            return  # a server that ends in order takes it away
+        said = f"its socket is not to be seen from here ({exc.strerror})"
+    except ConnectionRefusedError:
+        return  # the file of a server that was killed: nobody listens
+    except (OSError, ValueError, IndexError) as exc:
+        said = f"its socket cannot be asked: {exc}"
+    else:
+        said = "it answers on its socket"
+    raise EngineError(
+        f"A server may run on {data_dir} where its processes cannot be seen (another container or user): {said}. "
+        "Stop it there; if it is certain that none runs, remove postmaster.pid",
+        code="out_of_sight",
+    )
 
 
 def end_server(data_dir: Path, *, seconds: float = 10) -> None:

@@ -8,7 +8,7 @@ from django.db import transaction
 from backups import selectors
 from backups.models import Backup, Removal, WrongState
 from backups.retention import Decision, Stored, decide
-from backups.rules import Status
+from backups.rules import Status, VerificationStatus
 from backups.stores.base import StoreError
 from backups.workshop import Workshop
 from sysops.access import audit
@@ -25,7 +25,10 @@ def preview(*, at: datetime) -> list[Decision]:
     overdue = Backup.objects.filter(status=Status.SUCCEEDED.value, delete_after__lte=at)
     sources = overdue.order_by().values_list("source_id", flat=True).distinct()
     used = selectors.in_use_ids()
-    fields = ("pk", "source_id", "parent_id", "completed_at", "delete_after", "verification_status", "held_by")
+    fields = (
+        *("pk", "source_id", "parent_id", "completed_at", "delete_after"),
+        *("verification_status", "proven_at", "held_by"),
+    )
     rows = Backup.objects.filter(source__in=sources, status=Status.SUCCEEDED.value).only(*fields).order_by("pk")
     return decide(
         (
@@ -36,6 +39,8 @@ def preview(*, at: datetime) -> list[Decision]:
                 completed_at=b.completed_at,
                 delete_after=b.delete_after,
                 good=not b.known_bad,
+                passed=b.verification_status == VerificationStatus.PASSED.value,
+                proven=b.proven_at is not None,
                 held=bool(b.held_by),
                 busy=b.pk in used,
             )
@@ -61,7 +66,7 @@ def _expire(decision: Decision, *, at: datetime) -> bool:
     with transaction.atomic():
         backup = Backup.objects.select_for_update(of=("self",)).select_related("source").get(pk=decision.backup_id)
         stored_children = backup.children.filter(status__in=[Status.SUCCEEDED.value, Status.RUNNING.value])
-        if backup.held_by or stored_children.exists() or backup.pk in selectors.in_use_ids():
+        if backup.held_by or stored_children.exists() or selectors.is_in_use(backup):
             return False
         try:
             backup.move(Status.EXPIRED)

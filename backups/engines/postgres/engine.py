@@ -9,7 +9,6 @@ from backups.engines.base import (
     BackupJob,
     Check,
     Control,
-    EngineError,
     Link,
     ProveJob,
     Restored,
@@ -18,8 +17,6 @@ from backups.engines.base import (
     Tools,
 )
 from backups.engines.postgres import basebackup, probe, prove, restore, verify
-from backups.engines.postgres import target as restored_place
-from backups.engines.postgres import tools as pg_tools
 from backups.engines.postgres.connect import CONNECTION_PROPERTIES
 from backups.rules import BackupType
 
@@ -62,17 +59,8 @@ class PostgresEngine:
     def restore(self, job: RestoreJob) -> Restored:
         return restore.restore(job)
 
+    def start_server(self, job: RestoreJob) -> str:
+        return restore.start_server(job)
+
     def stop_server(self, target: Path, tools: Tools) -> None:
-        stop_restored_server(target, tools)
-
-
-def stop_restored_server(target_dir: Path, tools: Tools) -> None:
-    """Stop the server of a restored cluster with the tools of its own version."""
-    try:
-        major = int((target_dir / "data" / "PG_VERSION").read_text())
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError) as exc:
-        raise EngineError(f"{target_dir} holds no PostgreSQL cluster that can be stopped: {exc}") from None
-    toolset = pg_tools.find(tools, ["pg_ctl"], major=major, as_server_user=True)
-    restored_place.stop(target_dir, toolset, os_user=tools.os_user)
+        restore.stop_server(target, tools)

@@ -7,9 +7,10 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from backups.engines.base import Check, EngineError, Outcome, Restored, RestoreJob
+from backups.engines import scratch
+from backups.engines.base import Check, EngineError, Outcome, Restored, RestoreJob, Tools
 from backups.engines.postgres import checks as look_at
-from backups.engines.postgres import server, target, unpack
+from backups.engines.postgres import server, target, tools, unpack
 from backups.engines.postgres.prove import server_failed, superuser, toolset_for
 from backups.engines.postgres.server import PrivateServer
 from backups.engines.postgres.tools import Toolset
@@ -18,7 +19,7 @@ from backups.engines.work import Work
 
 
 def restore(job: RestoreJob) -> Restored:
-    """The cluster in `target`/data, with what was checked. Raises EngineError when it is not right."""
+    """The cluster in `folder`/data, with what was checked. Raises EngineError when it is not right."""
     work = Work(control=job.control, tools=job.tools)
     toolset = toolset_for(job.chain[-1], job.tools)
     made: list[Check] = []
@@ -31,9 +32,8 @@ def restore(job: RestoreJob) -> Restored:
         settings = server.needed_settings(server.control_data(data, work=work, toolset=toolset))
         target.keep_source_configuration(data)
         made += check_in_place(place, work=work, toolset=toolset, figures=figures, settings=settings)
-        return finish(
-            job, place, work=work, toolset=toolset, superuser=superuser(figures), settings=settings, made=made
-        )
+        finish(job, place, work=work, toolset=toolset, settings=settings)
+    return Restored(made)
 
 
 def check_in_place(
@@ -71,18 +71,33 @@ def check_in_place(
     return made
 
 
-def finish(
-    job: RestoreJob, place: Path, *, work: Work, toolset: Toolset, superuser: str, settings: Mapping[str, str],
-    made: list[Check],
-) -> Restored:  # fmt: skip
-    """Configuration of its own, everything on the disk, and the server left running when that was asked for."""
-    sockets = target.write_configuration(place, settings=settings, os_user=work.tools.os_user)
+def finish(job: RestoreJob, place: Path, *, work: Work, toolset: Toolset, settings: Mapping[str, str]) -> None:
+    """A configuration of its own, everything on the disk, and every path as it will be at the target."""
+    target.write_configuration(place, target=job.target, settings=settings, os_user=work.tools.os_user)
     target.make_durable(place / "data", work=work, toolset=toolset)
-    if not job.start_server:
-        return Restored(made)
+    target.point_tablespaces(place, job.target)
+
+
+def start_server(job: RestoreJob) -> str:
+    """Leave the cluster at `job.target` running; how to connect to it."""
+    work = Work(control=job.control, tools=job.tools)
+    toolset = tools.find(job.tools, ["postgres", "pg_ctl"], major=tools.major_of(job.target), as_server_user=True)
     dbname = str(job.source.settings.get("dbname") or "postgres")
-    connection, pid = target.start(place, sockets, superuser=superuser, dbname=dbname, work=work, toolset=toolset)
-    return Restored(made, connection=connection, pid=pid)
+    return target.start(
+        job.target, superuser=superuser(job.chain[-1].figures), dbname=dbname, work=work, toolset=toolset
+    )
+
+
+def stop_server(target_dir: Path, tools_here: Tools) -> None:
+    """No server runs on the restored cluster afterwards. Raises EngineError when that is not so, or not certain."""
+    data = target_dir / "data"
+    if not data.exists():
+        return
+    if scratch.server_of(data) is None:
+        scratch.require_gone(data)
+        return
+    toolset = tools.find(tools_here, ["pg_ctl"], major=tools.major_of(target_dir), as_server_user=True)
+    target.stop(target_dir, toolset, os_user=tools_here.os_user)
 
 
 def _databases(restored: PrivateServer) -> list[str]:

@@ -1,7 +1,6 @@
-"""The new place of a restore: empty before, whole afterwards, empty again when it failed."""
+"""The folder a restore fills: new before, whole afterwards, gone again when it failed."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,6 @@ from backups.engines.postgres.tools import Toolset
 from backups.engines.work import Work
 from sysops.kernel import process
 
-UNFINISHED = ".sysops-unfinished"
 _CONFIGURATION = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf", "postgresql.auto.conf")
 _HEAD = """\
 # Written by Sysops when it restored this cluster. The source's own file, where it had one in its data folder,
@@ -32,81 +30,49 @@ local all all trust
 
 @contextmanager
 def new(job: RestoreJob) -> Iterator[Path]:
-    """The target, made, private and locked; what was written in it is removed again when the body raises.
+    """The folder of the attempt, made and private; it is gone again when the body raises.
 
-    What a restore left there whose worker was killed is removed first. Raises EngineError `target_not_empty`.
+    Raises EngineError `target_not_empty` when it holds anything.
     """
     if job.paths:
         raise EngineError("This engine restores the whole only, no single paths", code="unsupported", permanent=True)
-    target = job.target
-    if not target.is_absolute():
-        raise EngineError(f"The target must be an absolute path, not {target}", code="bad_target", permanent=True)
-    existed = target.is_dir()
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(_taken(target, job.tools.os_user))
-            scratch.require_reach(target, job.tools.os_user)
-            yield target
-        except BaseException as exc:
-            if not isinstance(exc, _NotOurs):
-                clear(target)
-                if not existed:
-                    with contextlib.suppress(OSError):
-                        target.rmdir()
-            raise
-        (target / UNFINISHED).unlink()
-
-
-class _NotOurs(EngineError):
-    """The target holds something that we did not write."""
-
-
-@contextmanager
-def _taken(target: Path, os_user: str | None) -> Iterator[None]:
+    folder = job.folder
+    if not folder.is_absolute():
+        raise EngineError(f"The folder must be an absolute path, not {folder}", code="bad_target", permanent=True)
+    _make(folder, job.tools.os_user)
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        if target.is_symlink():
-            raise _NotOurs(f"{target} is a symbolic link", code="bad_target", permanent=True)
-        if any(target.iterdir()) and not _abandoned(target):
-            raise _NotOurs(
-                f"{target} is not empty; a restore never writes over anything. Name a new folder",
+        scratch.require_reach(folder, job.tools.os_user)
+        yield folder
+    except BaseException:
+        clear(folder)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
+
+
+def _make(folder: Path, os_user: str | None) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.is_symlink():
+            raise EngineError(f"{folder} is a symbolic link", code="bad_target", permanent=True)
+        if any(folder.iterdir()):
+            raise EngineError(
+                f"{folder} is not empty; a restore never writes over anything. Name a new folder",
                 code="target_not_empty",
                 permanent=True,
             )
-        clear(target)
-        lock = os.open(target / UNFINISHED, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        target.chmod(0o700)
-        scratch.give(target, os_user)
+        folder.chmod(0o700)
+        scratch.give(folder, os_user)
     except OSError as exc:
-        raise _NotOurs(f"Cannot write to {target}: {exc.strerror}", code="bad_target", permanent=True) from None
-    try:
-        yield
-    finally:
-        os.close(lock)
+        raise EngineError(f"Cannot write to {folder}: {exc.strerror}", code="bad_target", permanent=True) from None
 
 
-def _abandoned(target: Path) -> bool:
-    """Whether a restore began here and its worker is dead."""
-    try:
-        lock = os.open(target / UNFINISHED, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(lock)
-    return True
-
-
-def clear(target: Path) -> None:
-    """Remove everything in the target, a server that runs there included."""
-    for data in [target / "data", *target.glob("*/data")]:
+def clear(folder: Path) -> None:
+    """Remove everything in the folder of an attempt, a server that runs there included."""
+    for data in [folder / "data", *folder.glob("*/data")]:
         scratch.end_server(data)
-    scratch.forget_socket_folder(target)
-    for entry in list(target.iterdir()) if target.is_dir() else []:
+    scratch.forget_socket_folder(folder)
+    for entry in list(folder.iterdir()) if folder.is_dir() else []:
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry, ignore_errors=True)
         else:
@@ -131,13 +97,10 @@ def keep_source_configuration(data: Path) -> None:
             (data / name).rename(data / f"{name}.source")
 
 
-def write_configuration(target: Path, *, settings: Mapping[str, str], os_user: str | None) -> Path:
-    """Give the restored cluster a configuration of its own, so that it starts like any other.
-
-    Answers the folder of its socket.
-    """
-    data = target / "data"
-    sockets = scratch.socket_folder(target, os_user)
+def write_configuration(folder: Path, *, target: Path, settings: Mapping[str, str], os_user: str | None) -> None:
+    """Give the restored cluster a configuration of its own, so that it starts like any other once it is at `target`."""
+    data = folder / "data"
+    sockets = scratch.socket_folder(folder, os_user, moves_to=target)
     chosen = {**settings, **server.QUIET, "unix_socket_directories": str(sockets)}
     for name in ("max_wal_senders", "hot_standby"):
         chosen.pop(name)
@@ -152,7 +115,15 @@ def write_configuration(target: Path, *, settings: Mapping[str, str], os_user: s
         path.write_text(text)
         path.chmod(0o600)
         scratch.give(path, os_user)
-    return sockets
+
+
+def point_tablespaces(folder: Path, target: Path) -> None:
+    """Let the links to the tablespaces lead to where these will be, once the folder is at `target`."""
+    for link in sorted((folder / "data" / "pg_tblspc").glob("*")):
+        if link.is_symlink():
+            space = target / Path(os.readlink(link)).relative_to(folder)
+            link.unlink()
+            link.symlink_to(space)
 
 
 def make_durable(data: Path, *, work: Work, toolset: Toolset) -> None:
@@ -164,26 +135,26 @@ def make_durable(data: Path, *, work: Work, toolset: Toolset) -> None:
     )
 
 
-def start(target: Path, sockets: Path, *, superuser: str, dbname: str, work: Work, toolset: Toolset) -> tuple[str, int]:
-    """Leave the restored server running; answers its connection string and pid."""
+def start(target: Path, *, superuser: str, dbname: str, work: Work, toolset: Toolset) -> str:
+    """Leave the restored server running; answers its connection string."""
     work.say("starting the server")
-    data = target / "data"
+    data, sockets = target / "data", scratch.socket_folder(target, work.tools.os_user)
     argv: list[str | Path] = [toolset["pg_ctl"], "-D", data, "-l", target / "server.log", "-w", "-t", "120", "start"]
     work.run(argv, as_server_user=True, explain=lambda r: EngineError(f"The restored server did not start: {r.words}"))
-    found = scratch.server_of(data)
-    if found is None:
+    if scratch.server_of(data) is None:
         raise EngineError(f"The restored server started and was gone again: {server.last_words(target / 'server.log')}")
-    return PrivateServer(data, sockets, superuser, toolset.major).plain_conninfo(dbname), found.pid
+    return PrivateServer(data, sockets, superuser, toolset.major).plain_conninfo(dbname)
 
 
 def stop(target: Path, toolset: Toolset, *, os_user: str | None, seconds: float = 120) -> None:
-    """Stop the server of a restored cluster in order; nothing running is no error."""
+    """Stop the running server of a restored cluster in order. Raises EngineError when it runs on."""
     data = target / "data"
-    if scratch.server_of(data) is None:
-        return
     argv: list[str | Path] = [toolset["pg_ctl"], "-D", data, "-m", "fast", "-w", "-t", str(int(seconds)), "stop"]
+    said = "it was told to, and runs on"
     try:
         process.run(argv, time_limit=seconds + 10, run_as=os_user)
     except process.ProcessError as exc:
-        if scratch.server_of(data) is not None:
-            raise EngineError(f"The restored server in {target} did not stop: {exc}") from None
+        said = str(exc)
+    if scratch.server_of(data) is not None:
+        raise EngineError(f"The restored server in {target} did not stop: {said}")
+    scratch.require_gone(data)

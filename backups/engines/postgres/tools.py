@@ -61,6 +61,14 @@ def find(
     )
 
 
+def major_of(restored: Path) -> int:
+    """The major version of a restored cluster. Raises EngineError when there is none."""
+    try:
+        return int((restored / "data" / "PG_VERSION").read_text())
+    except (OSError, ValueError) as exc:
+        raise EngineError(f"{restored} holds no PostgreSQL cluster: {exc}", code="no_cluster") from None
+
+
 def can_compress(toolset: Toolset, method: str) -> bool:
     """Whether this pg_basebackup was built with the method: it says so before it looks for a server."""
     argv = [toolset["pg_basebackup"], "-D", "/nonexistent/sysops", "-Ft", "-h", "/nonexistent", "-w"]
