@@ -16,6 +16,7 @@ def sysops(home: Home) -> Iterator[Sysops]:
     made.start()
     made.sign_in()
     yield made
+    made.http.close()
     made.stop()
 
 
