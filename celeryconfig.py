@@ -40,7 +40,7 @@ task_reject_on_worker_lost = True
 task_default_queue = "default"
 task_time_limit = 300
 task_soft_time_limit = None
-task_routes = {
+task_routes: dict[str, dict[str, str | int]] = {
     # What touches stores runs where the stores are; somebody waits for a restore, nobody for a verification.
     "backups.restore": {"queue": "backups", "priority": 0},
     "backups.stop_server": {"queue": "backups", "priority": 0},

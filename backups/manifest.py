@@ -1,13 +1,14 @@
 """Our own proof of what a backup's files were: names, sizes and SHA-256, and a note that explains them by itself."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from backups.engines.base import Check, Outcome
 from backups.stores.base import NotStored, Store, StoreError
@@ -15,6 +16,10 @@ from backups.stores.base import NotStored, Store, StoreError
 SIDECAR = "sysops-backup.json"
 CHUNK_BYTES = 1 << 20
 NAMED_AT_MOST = 20
+# The disk, or the file system that checks it, has lost what was written (ext4 and XFS say the latter two).
+DISK_ERRORS = frozenset({errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)})
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,37 +61,32 @@ def verify(
 ) -> Check:
     """Read every stored file of the backup from the first byte to the last and hold it against the manifest.
 
-    Constant memory. Missing, extra, short, long and changed files are named. `watch(done, total)` may raise
-    (Cancelled and the like go through); a store that cannot be read at all gives "could not verify".
+    Constant memory. Missing, extra, short, long and changed files are named, and fail. What could not be read for
+    reasons of this machine (rights, handles, time-outs …) says nothing of the backup: "could not verify". What the
+    disk cannot read fails when it cannot read it a second time either. What `watch(done, total)` raises goes through.
     """
     started = time.monotonic()
     expected = {record.name: record for record in manifest}
     total = sum(record.size_bytes for record in expected.values())
-    faults: dict[str, list[str]] = {
-        "missing": [],
-        "extra": [],
-        "short": [],
-        "long": [],
-        "changed": [],
-        "unreadable": [],
-    }
-    done = 0
     if not expected:
         return Check(name, Outcome.COULD_NOT, "There is no manifest to hold the files against", {})
+    looked = _Looked(files=len(expected))
     try:
-        present = {file.name for file in store.files(key)}
+        present = _twice(lambda: {file.name for file in store.files(key)})
     except NotStored as exc:
         return Check(name, Outcome.FAILED, str(exc), {"files": len(expected)}, time.monotonic() - started)
-    except StoreError as exc:
-        outcome = Outcome.FAILED if exc.code == "symlink" else Outcome.COULD_NOT
+    except (StoreError, OSError) as exc:
+        outcome = Outcome.FAILED if _of_the_files(exc) else Outcome.COULD_NOT
         return Check(name, outcome, str(exc), {"files": len(expected)}, time.monotonic() - started)
-    faults["extra"] = sorted(present - set(expected))
+    for extra in sorted(present - set(expected)):
+        looked.fault("extra", extra)
     for record in expected.values():
-        fault = "missing" if record.name not in present else _fault(store, key, record, done, total, watch)
-        if fault:
-            faults[fault].append(record.name)
-        done += record.size_bytes
-    return _judged(name, faults, files=len(expected), read=done, seconds=time.monotonic() - started)
+        if record.name not in present:
+            looked.fault("missing", record.name)
+        else:
+            _look(store, key, record, looked, _from(looked.read, total, watch))
+        looked.read += record.size_bytes
+    return looked.check(name, time.monotonic() - started)
 
 
 def seal(directory: Path, *, description: Mapping[str, object], watch: Watch | None = None) -> list[FileRecord]:
@@ -136,17 +136,75 @@ _BY_HAND = {
 }
 
 
-def _fault(store: Store, key: str, record: FileRecord, done: int, total: int, watch: Watch | None) -> str | None:
-    try:
+@dataclass
+class _Looked:
+    """What was seen of the stored files, fault by fault."""
+
+    files: int
+    read: int = 0
+    faults: dict[str, list[str]] = field(default_factory=dict)
+    obstacles: dict[str, str] = field(default_factory=dict)  # file: why it could not be looked at
+
+    def fault(self, kind: str, name: str) -> None:
+        self.faults.setdefault(kind, []).append(name)
+
+    def check(self, name: str, seconds: float) -> Check:
+        found = {kind: names[:NAMED_AT_MOST] for kind, names in self.faults.items()}
+        figures: dict[str, object] = {"files": self.files, "bytes": self.read, **found}
+        said = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in found.items())
+        if self.obstacles:
+            named = dict(list(self.obstacles.items())[:NAMED_AT_MOST])
+            figures["could_not_read"] = named
+            unseen = "; ".join(f"{file} could not be read: {why}" for file, why in named.items())
+            said = f"{said}; {unseen}" if said else unseen
+        if found:
+            return Check(name, Outcome.FAILED, f"The stored files are not what was written: {said}", figures, seconds)
+        if self.obstacles:
+            return Check(name, Outcome.COULD_NOT, said, figures, seconds)
+        detail = f"{self.files} files, {self.read} bytes: all as they were written"
+        return Check(name, Outcome.PASSED, detail, figures, seconds)
+
+
+def _look(store: Store, key: str, record: FileRecord, looked: _Looked, watch: Callable[[int], None] | None) -> None:
+    def read() -> tuple[int, str]:
         with contextlib.closing(store.open(key, record.name)) as file:
-            size, digest = _digest(file, _from(done, total, watch))
+            return _digest(file, watch)
+
+    try:
+        size, digest = _twice(read)
     except NotStored:
-        return "missing"
-    except (StoreError, OSError):
-        return "unreadable"
-    if size != record.size_bytes:
-        return "short" if size < record.size_bytes else "long"
-    return None if digest == record.sha256 else "changed"
+        looked.fault("missing", record.name)
+    except (StoreError, OSError) as exc:
+        if _of_the_files(exc):
+            looked.fault("unreadable", record.name)
+        else:
+            looked.obstacles[record.name] = str(exc)
+    else:
+        if size != record.size_bytes:
+            looked.fault("short" if size < record.size_bytes else "long", record.name)
+        elif digest != record.sha256:
+            looked.fault("changed", record.name)
+
+
+def _twice(read: Callable[[], T]) -> T:
+    """What `read` gives; asked a second time when the disk said that it could not, which may pass."""
+    try:
+        return read()
+    except (StoreError, OSError) as exc:
+        if not _of_the_disk(exc):
+            raise
+    return read()
+
+
+def _of_the_disk(exc: StoreError | OSError) -> bool:
+    if isinstance(exc, OSError):
+        return exc.errno in DISK_ERRORS
+    return exc.code == "disk"
+
+
+def _of_the_files(exc: StoreError | OSError) -> bool:
+    """Whether it tells of the stored files, and not of what this machine may, or has left."""
+    return _of_the_disk(exc) or (isinstance(exc, StoreError) and exc.code in ("symlink", "bad_name"))
 
 
 def _from(done: int, total: int, watch: Watch | None) -> Callable[[int], None] | None:
@@ -161,12 +219,3 @@ def _digest(file: BinaryIO, watch: Callable[[int], None] | None) -> tuple[int, s
         if watch:
             watch(size)
     return size, digest.hexdigest()
-
-
-def _judged(name: str, faults: Mapping[str, list[str]], *, files: int, read: int, seconds: float) -> Check:
-    found = {kind: names[:NAMED_AT_MOST] for kind, names in faults.items() if names}
-    figures: dict[str, object] = {"files": files, "bytes": read, **found}
-    if not found:
-        return Check(name, Outcome.PASSED, f"{files} files, {read} bytes: all as they were written", figures, seconds)
-    said = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in found.items())
-    return Check(name, Outcome.FAILED, f"The stored files are not what was written: {said}", figures, seconds)

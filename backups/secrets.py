@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from jsonschema import Draft202012Validator
 
-from sysops.access.secrets import open_sealed, seal
+from sysops.access.secrets import CannotOpen, open_sealed, seal
 
 MASK = "********"
 
@@ -38,22 +38,55 @@ def check(settings: object, schema: Mapping[str, object]) -> Mapping[str, object
     return settings
 
 
-def split(
-    settings: Mapping[str, object], schema: Mapping[str, object], *, sealed: str = ""
-) -> tuple[dict[str, object], str]:
-    """The public settings, and the secret ones sealed. A secret given as the mask keeps its old value."""
+def split(settings: Mapping[str, object], schema: Mapping[str, object]) -> tuple[dict[str, object], str]:
+    """The public settings, and the secret ones: their names to be read, their values sealed."""
     names = secret_names(schema)
-    old = unsealed(sealed)
     public = {name: value for name, value in settings.items() if name not in names}
-    hidden = {name: old.get(name) if value == MASK else value for name, value in settings.items() if name in names}
-    return public, seal(json.dumps(hidden)) if hidden else ""
+    hidden = {name: value for name, value in settings.items() if name in names}
+    return public, json.dumps({"names": sorted(hidden), "sealed": seal(json.dumps(hidden))}) if hidden else ""
 
 
 def unsealed(sealed: str) -> dict[str, object]:
-    """The secret settings in the clear. For the process that uses them, at that moment."""
-    return dict(json.loads(open_sealed(sealed))) if sealed else {}
+    """The secret settings in the clear. For the process that uses them, at that moment. Raises CannotOpen."""
+    return dict(json.loads(open_sealed(_parts(sealed)[1]))) if sealed else {}
+
+
+def unmasked(settings: Mapping[str, object], sealed: str) -> dict[str, object]:
+    """`settings` with each mask replaced by the secret it stands for. Raises BadSettings when no key opens that."""
+    kept = [name for name, value in settings.items() if value == MASK]
+    try:
+        old = unsealed(sealed) if kept else {}
+    except CannotOpen as exc:
+        raise BadSettings({f"settings.{name}": [str(exc)] for name in kept}) from None
+    return {**settings, **{name: old.get(name) for name in kept}}
+
+
+def changed(old: str, new: str) -> bool:
+    """Whether two sealed texts say different things; one that no key opens says something else than any other."""
+    try:
+        return unsealed(old) != unsealed(new)
+    except CannotOpen:
+        return True
 
 
 def masked(public: Mapping[str, object], sealed: str) -> dict[str, object]:
-    """Settings as they may be shown: every secret that is set appears as a mask."""
-    return {**public, **dict.fromkeys(unsealed(sealed), MASK)}
+    """Settings as they may be shown: every secret that is set appears as a mask, also when no key opens it."""
+    return {**public, **dict.fromkeys(_parts(sealed)[0], MASK)}
+
+
+def problem(sealed: str) -> str:
+    """Why the secrets cannot be opened, with the remedy; nothing when they can."""
+    try:
+        unsealed(sealed)
+    except CannotOpen as exc:
+        return str(exc)
+    return ""
+
+
+def _parts(sealed: str) -> tuple[list[str], str]:
+    """The names of the sealed settings, and the text a key opens. A damaged text has no names and no key."""
+    try:
+        found = json.loads(sealed) if sealed else {"names": [], "sealed": ""}
+        return [str(name) for name in found["names"]], str(found["sealed"])
+    except (ValueError, TypeError, LookupError):
+        return [], sealed

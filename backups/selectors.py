@@ -1,15 +1,18 @@
 """Reading backups: chains, candidates, readiness. Fixed numbers of queries."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import BooleanField, Case, OuterRef, QuerySet, Subquery, Value, When
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db import connection
+from django.db.models import BooleanField, Case, OuterRef, Q, QuerySet, Subquery, Value, When
 
 from backups.models import Backup, Restore, Source, Verification
-from backups.rules import ACTIVE, BackupType, Candidate, RestoreStatus, Rung, Status, VerificationStatus
+from backups.rules import ACTIVE, PROOF_AGE, BackupType, Candidate, RestoreStatus, Rung, Status, VerificationStatus
 
 STORED = Status.SUCCEEDED.value
+PROOFS_TO_TRY = 5  # of one source, the newest first, until one stands on nothing bad
 UNDER_WAY_VALUES = [VerificationStatus.PENDING.value, VerificationStatus.RUNNING.value]
 UNDER_WAY = Case(When(status__in=UNDER_WAY_VALUES, then=Value(True)), default=Value(False), output_field=BooleanField())
 
@@ -71,28 +74,55 @@ def telling_rungs(backup: Backup) -> dict[Rung, Verification]:
 
 def in_use_ids() -> set[int]:
     """Backups that a verification, a restore or a backup under way reads, with all they stand on."""
-    used = set(
-        Verification.objects.filter(status__in=UNDER_WAY_VALUES, rung=Rung.RESTORE.value).values_list(
-            "backup_id", flat=True
-        )
+    return _ids(_STOOD_ON, _read_now())
+
+
+def is_in_use(backup: Backup) -> bool:
+    """Whether something under way reads the backup or one that stands on it."""
+    return bool(_read_now(_ids(_STANDING, [backup.pk])))
+
+
+def _read_now(among: Collection[int] | None = None) -> set[int]:
+    """Backups that something under way reads, without what they stand on."""
+    looking = Verification.objects.filter(status__in=UNDER_WAY_VALUES).filter(
+        Q(rung=Rung.RESTORE.value) | Q(status=VerificationStatus.RUNNING.value)
     )
-    used |= set(
-        Verification.objects.filter(status=VerificationStatus.RUNNING.value).values_list("backup_id", flat=True)
-    )
-    used |= set(
-        Restore.objects.filter(status__in=[RestoreStatus.QUEUED.value, RestoreStatus.RUNNING.value]).values_list(
-            "backup_id", flat=True
-        )
-    )
-    running = Backup.objects.filter(status=Status.RUNNING.value, parent__isnull=False)
-    used |= {pk for pk in running.values_list("parent_id", flat=True) if pk is not None}
-    parents = dict(Backup.objects.filter(status=STORED, parent__isnull=False).values_list("pk", "parent_id"))
-    for pk in list(used):
-        step = parents.get(pk)
-        while step is not None and step not in used:
-            used.add(step)
-            step = parents.get(step)
-    return used
+    restoring = Restore.objects.filter(status__in=[RestoreStatus.QUEUED.value, RestoreStatus.RUNNING.value])
+    standing = Backup.objects.filter(status__in=[Status.RUNNING.value, Status.INTERRUPTED.value], parent__isnull=False)
+    read: set[int] = set()
+    for rows, name in ((looking, "backup_id"), (restoring, "backup_id"), (standing, "parent_id")):
+        mine = rows if among is None else rows.filter(**{f"{name}__in": among})
+        read.update(mine.order_by().values_list(name, flat=True))
+    return read
+
+
+# Chains in one query each, however long: the backups given and all they stand on; and all that stand on them.
+_STOOD_ON = """
+    WITH RECURSIVE link(id) AS (
+        SELECT unnest(%s::bigint[])
+        UNION
+        SELECT b.parent_id FROM link JOIN backups_backup b ON b.id = link.id WHERE b.parent_id IS NOT NULL
+    ) SELECT id FROM link"""
+_STANDING = """
+    WITH RECURSIVE link(id) AS (
+        SELECT unnest(%s::bigint[])
+        UNION
+        SELECT b.id FROM link JOIN backups_backup b ON b.parent_id = link.id
+    ) SELECT id FROM link"""
+# Which of the backups given stand on one that is not stored any more or known bad.
+_ON_BAD = """
+    WITH RECURSIVE link(top, next, bad) AS (
+        SELECT id, parent_id, false FROM backups_backup WHERE id = ANY(%s::bigint[])
+        UNION ALL
+        SELECT link.top, b.parent_id, b.status <> %s OR b.verification_status = %s
+        FROM link JOIN backups_backup b ON b.id = link.next
+    ) SELECT top FROM link WHERE bad"""
+
+
+def _ids(sql: str, given: Iterable[int], *values: str) -> set[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [list(given), *values])
+        return {pk for (pk,) in cursor.fetchall()}
 
 
 @dataclass(frozen=True)
@@ -105,6 +135,8 @@ class Readiness:
     rpo: timedelta
     within_rpo: bool | None
     last_proven: Backup | None
+    proven_at: datetime | None
+    proof_age: timedelta | None
     proven_restore: timedelta | None
     rto: timedelta
     within_rto: bool | None
@@ -113,10 +145,12 @@ class Readiness:
 
     @property
     def state(self) -> str:
-        """`good`, `warning` (not proven yet, or restores too slowly), `bad` (out of RPO, broken or nothing good)."""
+        """`good`, `warning` (not proven, not lately, or too slow), `bad` (out of RPO, broken or nothing good)."""
         if self.last_good is None or not self.within_rpo or self.chain_state == "broken":
             return "bad"
-        if self.last_proven is None or self.within_rto is False or self.source.failing_since:
+        if self.proof_age is None or self.proof_age > PROOF_AGE or self.within_rto is False:
+            return "warning"
+        if self.source.failing_since:
             return "warning"
         return "good"
 
@@ -131,44 +165,48 @@ class Readiness:
             return "The last good backup is older than the RPO allows"
         if self.source.failing_since:
             return "Backups are failing now; the last good one is within the RPO"
-        if self.last_proven is None:
-            return "Never proven by a restore"
+        if self.proof_age is None:
+            return "No stored backup is proven by a restore"
+        if self.proof_age > PROOF_AGE:
+            return f"Last proven by a restore {self.proof_age.days} days ago"
         if self.within_rto is False:
             return "The proven restore took longer than the RTO allows"
         return "Ready: fresh, proven, within RPO and RTO"
 
 
 def readiness(sources: Sequence[Source] | None = None, *, now: datetime) -> list[Readiness]:
-    """Readiness of each source (all by default), worst first. Fixed number of queries but for chains."""
+    """Readiness of each source (all by default), worst first. A fixed number of queries."""
     wanted = Source.objects.select_related("policy", "service").order_by("slug")
     if sources is not None:
         wanted = wanted.filter(pk__in=[s.pk for s in sources])
     good = Backup.objects.filter(source=OuterRef("pk"), status=STORED).exclude(
         verification_status=VerificationStatus.FAILED.value
     )
-    proof = Verification.objects.filter(
-        backup__source=OuterRef("pk"), rung=Rung.RESTORE.value, status=VerificationStatus.PASSED.value
-    )
+    proven = good.filter(proven_at__isnull=False).order_by("-proven_at", "-pk")
     rows = list(
         wanted.annotate(
-            last_good_id=Subquery(good.order_by("-completed_at").values("pk")[:1]),
-            last_proof_id=Subquery(proof.order_by("-completed_at").values("pk")[:1]),
+            last_good_id=Subquery(good.order_by("-completed_at", "-pk").values("pk")[:1]),
+            proven_ids=ArraySubquery(proven.values("pk")[:PROOFS_TO_TRY]),
         )
     )
-    backups = _by_id([r.last_good_id for r in rows])
-    proofs = {
-        v.pk: v
-        for v in Verification.objects.select_related("backup").filter(
-            pk__in=[r.last_proof_id for r in rows if r.last_proof_id]
-        )
-    }
+    tops = {pk for r in rows for pk in (r.last_good_id, *r.proven_ids) if pk}
+    on_bad = _ids(_ON_BAD, tops, STORED, VerificationStatus.FAILED.value)
+    # What a restore proved is void once something it stands on was found bad or is gone.
+    proven_id = {r.pk: next((pk for pk in r.proven_ids if pk not in on_bad), None) for r in rows}
+    known = _by_id([*(r.last_good_id for r in rows), *proven_id.values()])
+    took = _restores_took([pk for pk in proven_id.values() if pk])
     running = {
         b.source_id: b for b in for_lists().filter(source__in=rows, status__in=[s.value for s in ACTIVE]).order_by("pk")
     }
-    bad_chains = _bad_chains(backups.values())
     found = [
         _readiness(
-            row, backups.get(row.last_good_id), proofs.get(row.last_proof_id), running.get(row.pk), bad_chains, now=now
+            row,
+            known.get(row.last_good_id),
+            known.get(proven_id[row.pk]),
+            running.get(row.pk),
+            took=took,
+            on_bad=on_bad,
+            now=now,
         )
         for row in rows
     ]
@@ -177,55 +215,46 @@ def readiness(sources: Sequence[Source] | None = None, *, now: datetime) -> list
 
 
 def _by_id(ids: Iterable[int | None]) -> dict[int | None, Backup]:
-    return {b.pk: b for b in for_lists().filter(pk__in=[pk for pk in ids if pk])}
+    return {b.pk: b for b in for_lists().filter(pk__in={pk for pk in ids if pk})}
 
 
-def _bad_chains(backups: Iterable[Backup]) -> set[int]:
-    """Which of the backups stand on something not stored or known bad; a query a level, not a backup."""
-    waiting = {b.pk: b.parent_id for b in backups if b.parent_id}
-    bad: set[int] = set()
-    while waiting:
-        links = {
-            b.pk: b
-            for b in Backup.objects.filter(pk__in=set(waiting.values())).only(
-                "pk", "status", "parent", "verification_status"
-            )
-        }
-        following: dict[int, int] = {}
-        for pk, parent_id in waiting.items():
-            link = links.get(parent_id) if parent_id else None
-            if link is None or link.status != STORED or link.known_bad:
-                bad.add(pk)
-            elif link.parent_id:
-                following[pk] = link.parent_id
-        waiting = following
-    return bad
+def _restores_took(proven: Sequence[int]) -> dict[int, timedelta]:
+    """Per proven backup, how long the newest restore that proved it took."""
+    proofs = Verification.objects.filter(
+        backup__in=proven, rung=Rung.RESTORE.value, status=VerificationStatus.PASSED.value
+    )
+    newest = proofs.order_by("backup_id", "-pk").distinct("backup_id").only("backup", "started_at", "completed_at")
+    return {v.backup_id: v.completed_at - v.started_at for v in newest if v.completed_at and v.started_at}
 
 
 def _readiness(
     source: Source,
     last_good: Backup | None,
-    proof: Verification | None,
+    last_proven: Backup | None,
     running: Backup | None,
-    bad_chains: set[int],
     *,
+    took: Mapping[int, timedelta],
+    on_bad: Container[int],
     now: datetime,
 ) -> Readiness:
     rpo, rto = timedelta(seconds=source.policy.rpo_seconds), timedelta(seconds=source.policy.rto_seconds)
     # What could be lost is counted from the start: a backup is as old as the moment it shows.
     age = now - last_good.started_at if last_good and last_good.started_at else None
-    took = proof.completed_at - proof.started_at if proof and proof.completed_at and proof.started_at else None
+    proven_at = last_proven.proven_at if last_proven else None
+    proven_restore = took.get(last_proven.pk) if last_proven else None
     return Readiness(
         source=source,
         last_good=last_good,
         age=age,
         rpo=rpo,
         within_rpo=None if age is None else age <= rpo,
-        last_proven=proof.backup if proof else None,
-        proven_restore=took,
+        last_proven=last_proven,
+        proven_at=proven_at,
+        proof_age=now - proven_at if proven_at else None,
+        proven_restore=proven_restore,
         rto=rto,
-        within_rto=None if took is None else took <= rto,
-        chain_state="none" if last_good is None else "broken" if last_good.pk in bad_chains else "sound",
+        within_rto=None if proven_restore is None else proven_restore <= rto,
+        chain_state="none" if last_good is None else "broken" if last_good.pk in on_bad else "sound",
         running=running,
     )
 

@@ -20,6 +20,10 @@ def restore_queued(event: Event) -> None:
     wake("backups.restore", subject=str(event.subject), expires=EXPIRES)
 
 
+def stop_asked(event: Event) -> None:
+    wake("backups.stop_server", subject=str(event.subject), expires=EXPIRES)
+
+
 def take_next(event: Event) -> None:
     """When a backup ends, the one that waited behind it need not wait for the sweeper."""
     ended = Backup.objects.filter(pk=int(event.subject)).values("source_id")

@@ -36,6 +36,12 @@ def restore(*, subject: str, **_: object) -> None:
     restores.execute_restore(restore_id=int(subject), workshop=here())
 
 
+@shared_task(name="backups.stop_server", time_limit=300)
+def stop_server(*, subject: str, **_: object) -> None:
+    """Stop the server that the restore `subject` left running."""
+    restores.execute_stop(restore_id=int(subject), workshop=here())
+
+
 @shared_task(name="backups.request_due", time_limit=120)
 def request_due(**_: object) -> None:
     """Queue what is due by now; any number of these at once do the work once."""

@@ -45,6 +45,7 @@ def _declare_rights() -> None:
     rights.declare("backups.view", roles=[VIEWER], description="See backups, sources and restores")
     rights.declare("backups.request", roles=[OPERATOR], description="Take, verify, cancel and hold backups")
     rights.declare("backups.restore", roles=[APPROVER], description="Restore backups to a new place")
+    rights.declare("backups.release_hold", roles=[APPROVER], description="Let retention decide about a held backup")
     rights.declare("backups.configure", roles=[ADMIN], description="Change sources, stores and policies")
 
 
@@ -52,6 +53,7 @@ def _subscribe() -> None:
     subscribe("backups.backup.queued", subscriber="backups.take", handler=subscribers.take_queued)
     subscribe("backups.verification.queued", subscriber="backups.verify", handler=subscribers.verify_queued)
     subscribe("backups.restore.queued", subscriber="backups.restore", handler=subscribers.restore_queued)
+    subscribe("backups.restore.stop_requested", subscriber="backups.stop_server", handler=subscribers.stop_asked)
     for ended in ("succeeded", "failed", "cancelled"):
         subscribe(f"backups.backup.{ended}", subscriber="backups.take_next", handler=subscribers.take_next)
 

@@ -9,12 +9,12 @@ from django.contrib import messages
 from django.db import models
 from django.urls import reverse
 
-from backups.admin.base import REQUEST, RESTORE, Act, Done
+from backups.admin.base import RELEASE, REQUEST, RESTORE, Act, Done
 from backups.admin.forms import BackUpForm, HoldForm, RestoreForm, VerifyForm
 from backups.models import Backup, Restore, Source
 from backups.rules import ACTIVE, BackupType, RestoreStatus, Rung, Status
 from backups.services import requests, restores, verifications
-from backups.workshop import here, open_store
+from backups.workshop import open_store
 from sysops.access.actors import Actor
 from sysops.env import Environment
 from sysops.kernel.words import size_words, span_words
@@ -23,7 +23,7 @@ Given = Mapping[str, object]
 
 HOLD_MEANS = (
     "Retention keeps it, and every backup it stands on, whatever their age.",
-    "It stays held until somebody releases it.",
+    "It stays held until somebody with the right to do so releases it.",
 )
 
 
@@ -129,8 +129,8 @@ def _cancel_restore_will(row: models.Model) -> Sequence[str]:
 
 
 def _stop_server(row: models.Model, given: Given, by: Actor, at: datetime) -> Done:
-    restores.stop_restored_server(restore=cast(Restore, row), workshop=here(), by=by)
-    return Done(f"The server of restore {row.pk} is stopped; its folder stays.")
+    restore = restores.request_stop(restore=cast(Restore, row), by=by, at=at)
+    return Done(f"The worker on {restore.host} was told to stop the server of restore {row.pk}.", level=messages.INFO)
 
 
 def _stop_server_will(row: models.Model) -> Sequence[str]:
@@ -150,7 +150,7 @@ def _is_stored(row: models.Model) -> bool:
 def server_runs(row: models.Model) -> bool:
     """Whether a restore left a server that nobody has stopped yet."""
     restore = cast(Restore, row)
-    return bool(restore.connection) and restore.server_stopped_at is None
+    return restore.server_runs
 
 
 def _may_be_restored(row: models.Model) -> bool:
@@ -201,7 +201,7 @@ BACKUP_ACTS = (
     Act(
         "release",
         "Release",
-        REQUEST,
+        RELEASE,
         _release,
         _release_will,
         when=lambda row: _is_stored(row) and bool(cast(Backup, row).held_by),

@@ -28,6 +28,7 @@ from sysops.access.rights import has_right
 from sysops.kernel.registry import UnknownName
 
 VIEW, REQUEST, RESTORE, CONFIGURE = "backups.view", "backups.request", "backups.restore", "backups.configure"
+RELEASE = "backups.release_hold"
 CONFIGURED = {"view": VIEW, "add": CONFIGURE, "change": CONFIGURE, "delete": CONFIGURE}
 SEEN = {"view": VIEW}
 

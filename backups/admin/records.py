@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from backups import selectors
 from backups import words as show
 from backups.admin import acts, filters
-from backups.admin.base import REQUEST, SEEN, ActingAdmin, Button, for_each
+from backups.admin.base import RELEASE, REQUEST, SEEN, ActingAdmin, Button, for_each
 from backups.admin.forms import HoldForm
 from backups.admin.progress import work_of
 from backups.models import Attempt, Backup, Restore, Verification
@@ -92,7 +92,7 @@ UNDER_WAY = {
 class BackupAdmin(LiveAdmin):
     """Every backup from request to removal."""
 
-    rights: ClassVar = {**SEEN, "request": REQUEST}
+    rights: ClassVar = {**SEEN, "request": REQUEST, "release": RELEASE}
     acts = acts.BACKUP_ACTS
     page = "backups/backup.html"
     body = "backups/backup_body.html"
@@ -112,6 +112,9 @@ class BackupAdmin(LiveAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Backup]:
         return selectors.for_lists()
+
+    def has_release_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, "release")
 
     def has_request_permission(self, request: HttpRequest) -> bool:
         return self.may(request, "request")
@@ -226,7 +229,7 @@ class BackupAdmin(LiveAdmin):
             back=reverse("admin:backups_backup_changelist"),
         )
 
-    @admin.action(description="Release", permissions=["request"])
+    @admin.action(description="Release", permissions=["release"])
     def release_selected(self, request: HttpRequest, rows: QuerySet[Backup]) -> None:
         by, at = request_actor(request), timezone.now()
         for_each(

@@ -150,11 +150,13 @@ class SourceAdmin(ActingAdmin):
     def details(self, request: HttpRequest, row: models.Model) -> dict[str, object]:
         assert isinstance(row, Source)
         (ready,) = selectors.readiness([row], now=timezone.now())
-        shown = secrets.masked(row.settings, row.sealed_settings)
+        shown = sorted(secrets.masked(row.settings, row.sealed_settings).items())
+        if problem := secrets.problem(row.sealed_settings):
+            shown.append(("secrets", problem))
         return {
             "row": ready.source,
             "ready": ready,
-            "shown": sorted(shown.items()),
+            "shown": shown,
             "engine_label": _label(row.engine),
             "latest": selectors.for_lists().filter(source=row).order_by("-pk")[:LATEST],
             "cadences": ready.source.policy.cadences.select_related("periodic_task__crontab").order_by("pk"),

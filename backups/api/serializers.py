@@ -240,6 +240,9 @@ class RestoreSerializer(serializers.ModelSerializer[Restore]):
             "start_server",
             "connection",
             "server_stopped_at",
+            "stop_requested_by",
+            "stop_requested_at",
+            "stop_failure",
             "progress",
             "checks",
         ]
@@ -273,6 +276,7 @@ class ReadinessOut(serializers.Serializer[object]):
     rpo_seconds = serializers.IntegerField()
     within_rpo = serializers.BooleanField(allow_null=True)
     last_proven_backup = serializers.CharField(allow_null=True)
+    last_proven_at = serializers.DateTimeField(allow_null=True)
     proven_restore_seconds = serializers.IntegerField(allow_null=True)
     rto_seconds = serializers.IntegerField()
     within_rto = serializers.BooleanField(allow_null=True)
@@ -314,6 +318,7 @@ class SourceSerializer(serializers.ModelSerializer[Source]):
             "rpo_seconds": whole(found.rpo),
             "within_rpo": found.within_rpo,
             "last_proven_backup": str(found.last_proven.pk) if found.last_proven else None,
+            "last_proven_at": found.proven_at,
             "proven_restore_seconds": whole(found.proven_restore),
             "rto_seconds": whole(found.rto),
             "within_rto": found.within_rto,

@@ -80,7 +80,7 @@ class BackupViewSet(NumberedViewSet[Backup]):
         "verify": "backups.request",
         "cancel": "backups.request",
         "hold": "backups.request",
-        "release": "backups.request",
+        "release": "backups.release_hold",
         "restore": "backups.restore",
     }
     queryset = selectors.for_lists().order_by("-pk")
@@ -204,17 +204,18 @@ class RestoreViewSet(NumberedViewSet[Restore]):
         restore.refresh_from_db()
         return Response(shapes.RestoreSerializer(restore).data)
 
-    @extend_schema(request=None, responses=shapes.RestoreSerializer)
+    @extend_schema(request=None, responses={202: shapes.RestoreSerializer})
     @action(detail=True, methods=["put"], url_path="stop-server")
     def stop_server(self, request: Request, pk: str) -> Response:
-        """Stop the server that a restore left running; the restored folder stays."""
-        restore = self.get_object()
+        """Ask for the server that a restore left running to be stopped; the restored folder stays.
+
+        Its worker does it: poll until `server_stopped_at` is set.
+        """
         try:
-            restores.stop_restored_server(restore=restore, workshop=here(), by=self.actor())
+            restore = restores.request_stop(restore=self.get_object(), by=self.actor(), at=utc_now())
         except WrongState as exc:
             raise Conflict(str(exc), current_status=exc.current) from None
-        restore.refresh_from_db()
-        return Response(shapes.RestoreSerializer(restore).data)
+        return accepted(shapes.RestoreSerializer(restore).data, f"/api/system/restores/{restore.pk}")
 
 
 class SourceViewSet(ReadViewSet[Source]):
@@ -251,7 +252,6 @@ class SourceViewSet(ReadViewSet[Source]):
             raise invalid(exc.errors) from None
         location = {"Location": f"/api/system/backup-sources/{source.slug}"}
         return Response(self.get_serializer(source).data, status=status.HTTP_201_CREATED, headers=location)
-
 
     @extend_schema(request=None, responses=shapes.CheckOut(many=True))
     @action(detail=True, methods=["post"])

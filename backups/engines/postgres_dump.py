@@ -184,15 +184,22 @@ def _verify_files(link: Link, work: Work) -> Sequence[Check]:
     if listed.returncode != 0 or not entries:
         return [_judge(listed, f"Its contents cannot be listed: {reasons.last_lines(listed.words)}", noted)]
     # Through a file name of our own, --file=/dev/null: every block is read and uncompressed, nothing is kept.
-    read = work.run([toolset["pg_restore"], "--file=/dev/null", dump])
+    reading: list[str | Path] = [toolset["pg_restore"], "--file=/dev/null", dump]
+    read = work.run(reading)
+    if read.returncode > 0 and reasons.disk_failed(read.words):
+        read = work.run(reading)
     if read.returncode != 0:
         return [_judge(read, f"It cannot be read to its end: {reasons.last_lines(read.words)}", noted)]
     return [Check("pg_restore", Outcome.PASSED, f"{entries} entries, read to the end", noted, read.seconds)]
 
 
 def _judge(result: process.Result, detail: str, noted: Mapping[str, object]) -> Check:
-    cannot = result.returncode < 0 or _CANNOT_HERE.search(detail)
+    cannot = result.returncode < 0 or _hindered(result)
     return Check("pg_restore", Outcome.COULD_NOT if cannot else Outcome.FAILED, detail, noted, result.seconds)
+
+
+def _hindered(result: process.Result) -> bool:
+    return bool(_CANNOT_HERE.search(result.words)) or reasons.cannot_look(result.words)
 
 
 def _tool_major(link: Link) -> int:
@@ -325,7 +332,7 @@ def _data(link: Link, empty: PrivateServer, work: Work, toolset: Toolset) -> Che
     said = reasons.last_lines(result.words)
     if "No space left" in result.words:
         raise EngineError(f"No room left for the restore: {said}", code="no_space")
-    if result.returncode < 0 or _CANNOT_HERE.search(result.words):
+    if result.returncode < 0 or _hindered(result):
         detail = f"The tools here cannot restore this dump: {said}"
         return Check("restore", Outcome.COULD_NOT, detail, figures_, result.seconds)
     return Check("restore", Outcome.FAILED, f"pg_restore: {said}", figures_, result.seconds)

@@ -85,6 +85,27 @@ class Backup(Leased):
                 name="backups_stored",
                 condition=Q(status=Status.SUCCEEDED.value),
             ),
+            models.Index(
+                fields=["source", "-proven_at"],
+                name="backups_proven",
+                condition=Q(status=Status.SUCCEEDED.value, proven_at__isnull=False),
+            ),
+            models.Index(
+                fields=["store"],
+                include=["id", "size_bytes"],
+                name="backups_room_taken",
+                condition=Q(status=Status.SUCCEEDED.value),
+            ),
+            models.Index(
+                fields=["-id"],
+                name="backups_not_passed",
+                condition=~Q(verification_status=VerificationStatus.PASSED.value),
+            ),
+            models.Index(
+                fields=["-id"],
+                name="backups_known_bad",
+                condition=Q(status=Status.SUCCEEDED.value, verification_status=VerificationStatus.FAILED.value),
+            ),
             models.Index(fields=["status", "not_before"], name="backups_active", condition=Q(status__in=ACTIVE_VALUES)),
             models.Index(
                 fields=["delete_after"], name="backups_past_retention", condition=Q(status=Status.SUCCEEDED.value)
@@ -102,7 +123,6 @@ class Backup(Leased):
     @property
     def known_bad(self) -> bool:
         return self.verification_status == VerificationStatus.FAILED.value
-
 
 
 class Attempt(models.Model):

@@ -71,10 +71,12 @@ class Restore(Leased):
     requested_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
-    wrote_at = models.DateTimeField(null=True, blank=True, help_text="When writing below the target began")
     failure_reason = models.TextField(blank=True)
     checks = models.JSONField(default=list, blank=True)
     connection = models.TextField(blank=True, help_text="How to connect to the running server")
+    stop_requested_by = models.CharField(max_length=255, blank=True)
+    stop_requested_at = models.DateTimeField(null=True, blank=True)
+    stop_failure = models.TextField(blank=True, help_text="Why the server could not be stopped so far")
     server_stopped_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -96,3 +98,8 @@ class Restore(Leased):
 
     def __str__(self) -> str:
         return f"Restore {self.pk} of backup {self.backup_id}"
+
+    @property
+    def server_runs(self) -> bool:
+        """Whether it left a server that is not known to have stopped."""
+        return bool(self.connection) and self.server_stopped_at is None

@@ -50,8 +50,9 @@ def sweep(*, workshop: Workshop, wake: Wake) -> None:
     pending = Verification.objects.filter(status=VerificationStatus.PENDING.value)
     _wake_waiting(pending.exclude(rung=Rung.REREAD.value), "backups.verify", wake=wake, at=at)
     _wake_one_reread(wake=wake, at=at)
-    take_back_lost(workshop=workshop)
-    if Backup.objects.filter(status=Status.INTERRUPTED.value).exists():
+    restores.wake_stops(wake=wake, at=at)
+    lost = take_back_lost(workshop=workshop)
+    if lost or Backup.objects.filter(status=Status.INTERRUPTED.value).exists():
         wake("backups.pick_up", expires=PICK_UP_EXPIRES)
 
 
@@ -137,7 +138,12 @@ def pick_up(*, workshop: Workshop) -> int:
     interrupted = Backup.objects.filter(status=Status.INTERRUPTED.value).select_related("source__policy", "store")
     for backup in interrupted.order_by("pk"):
         done += _apart(backup, partial(_pick_up, backup, workshop))
-    return done + len(sweep_scratch(workshop.tools, ()))  # living workers hold a lock on their scratch folders
+    return done + _clear_up(workshop)
+
+
+def _clear_up(workshop: Workshop) -> int:
+    """Scratch folders (living workers hold a lock on theirs) and what attempts at restores left behind."""
+    return len(sweep_scratch(workshop.tools, ())) + restores.clear_up(workshop=workshop)
 
 
 def _pick_up(backup: Backup, workshop: Workshop) -> None:
@@ -204,7 +210,7 @@ def sweep_files(*, workshop: Workshop) -> int:
             removed += _sweep_store(row, workshop)
         except (StoreError, *NOT_SET_UP) as exc:
             logger.error("Store %s was not swept: %s", row.slug, exc)
-    return removed + len(sweep_scratch(workshop.tools, ()))
+    return removed + _clear_up(workshop)
 
 
 def _sweep_store(row: StoreRow, workshop: Workshop) -> int:

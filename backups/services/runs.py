@@ -166,7 +166,7 @@ def _take_as(
     artifact = engine.back_up(job)
     files = manifest.seal(directory, description=_description(backup, artifact), watch=held.watch("hashing"))
     held.check()
-    return Taken(artifact=artifact, files=files, location=store.commit(backup.key))
+    return Taken(artifact=artifact, files=files, location=store.commit(backup.key, watch=held.check))
 
 
 def _description(backup: Backup, artifact: Artifact) -> dict[str, object]:

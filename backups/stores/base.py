@@ -1,6 +1,6 @@
 """What a backup store is: where finished backups lie. Local today, objects (S3) by the same six calls."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +47,11 @@ class Store(Protocol):
         """An empty folder on this machine to fill; what an earlier attempt left in it is gone."""
         ...
 
-    def commit(self, key: str) -> str:
-        """Make the staged files durable and visible; returns the location in words people can follow."""
+    def commit(self, key: str, *, watch: Callable[[], None] | None = None) -> str:
+        """Make the staged files durable and visible; returns the location in words people can follow.
+
+        `watch` is called between files and may raise: then nothing is stored.
+        """
         ...
 
     def discard(self, key: str) -> None:

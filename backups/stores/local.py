@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, ClassVar
@@ -65,7 +65,7 @@ class LocalStore:
             folder.mkdir(parents=True, mode=0o700)
         return folder
 
-    def commit(self, key: str) -> str:
+    def commit(self, key: str, *, watch: Callable[[], None] | None = None) -> str:
         staged, final = self._staged(key), self._stored(key)
         with _in_words(f"store {final}"):
             if _is_folder(final):
@@ -75,7 +75,8 @@ class LocalStore:
             if not _is_folder(staged):
                 raise NotStored(f"Nothing is staged for {key}", code="not_stored", permanent=True)
             for _ in _walk(staged, sync=True):
-                pass
+                if watch:
+                    watch()
             _make_durable(final.parent)
             os.rename(staged, final)
             _sync(final.parent)
@@ -144,7 +145,6 @@ class LocalStore:
 
     def check(self) -> None:
         with _in_words(f"write to {self._root}"):
-            self._empty_trash()
             _make_durable(self._root)
             probe = self._root / f".check-{os.getpid()}-{secrets.token_hex(4)}"
             said = secrets.token_bytes(64)

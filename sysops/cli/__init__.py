@@ -20,6 +20,8 @@ for _command in (
     backups.backups,
     backups.verify_backup,
     backups.restore,
+    backups.restores,
+    backups.stop_server,
     backups.check_source,
 ):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""`sysops backup`, `verify-backup` and `restore`: ask for it, follow it, say how it ended."""
+"""`sysops backup`, `verify-backup`, `restore` and `stop-server`: ask for it, follow it, say how it ended."""
 
 import sys
 import time
@@ -157,6 +157,46 @@ def check_source(source: str, as_json: bool) -> None:
         sys.exit(1)
 
 
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True)
+@json_option
+@needs_django
+def restores(limit: int, as_json: bool) -> None:
+    """The newest restores: where they lie, and whether a server was left running on them."""
+    from backups.api.serializers import RestoreSerializer
+    from backups.models import Restore
+
+    found = list(Restore.objects.select_related("backup__source").order_by("-pk")[:limit])
+    show(RestoreSerializer(found, many=True).data, as_json=as_json, text=lambda: "\n".join(map(_restore_line, found)))
+
+
+@click.command("stop-server")
+@click.argument("restore_id", type=click.IntRange(min=1))
+@wait_option
+@json_option
+@needs_django
+def stop_server(restore_id: int, wait: bool, as_json: bool) -> None:
+    """Stop the server that restore RESTORE_ID left running; its folder stays. Exit code 1 while it runs on."""
+    from backups.api.serializers import RestoreSerializer
+    from backups.models import Restore, WrongState
+    from backups.services import restores
+    from sysops.access.actors import Actor
+    from sysops.kernel.clock import utc_now
+
+    row = Restore.objects.filter(pk=restore_id).first()
+    if row is None:
+        raise click.UsageError(f"There is no restore {restore_id}; `sysops restores` lists them")
+    try:
+        row = restores.request_stop(restore=row, by=Actor.cli(person()), at=utc_now())
+    except WrongState as exc:
+        raise Failed(str(exc)) from None
+    if wait:
+        _follow(row, _server_line, finished=lambda r: not r.server_runs or r.stop_failure, quiet=as_json)
+    show(RestoreSerializer(row).data, as_json=as_json, text=lambda: _server_line(row))
+    if wait and row.server_runs:
+        sys.exit(1)
+
+
 def _source(slug: str):  # type: ignore[no-untyped-def]
     from backups.models import Source
 
@@ -205,8 +245,17 @@ def _verification_line(row: "Verification") -> str:
 
 def _restore_line(row: "Restore") -> str:
     words = f"Restore {row.pk} of backup {row.backup_id} to {row.target}: {row.status}{_progress(row)}"
-    words += f"\n  connect with: {row.connection}" if row.connection else ""
-    return words + (f" — {row.failure_reason}" if row.failure_reason else "")
+    words += f" — {row.failure_reason}" if row.failure_reason else ""
+    return words + (f"\n  {_server_line(row)}" if row.connection else "")
+
+
+def _server_line(row: "Restore") -> str:
+    if not row.server_runs:
+        return "its server is stopped"
+    if row.stop_failure:
+        return f"its server runs on: {row.stop_failure}"
+    told = f"; told to stop by {row.stop_requested_by}" if row.stop_requested_at else ""
+    return f"its server runs on {row.host}{told}\n  connect with: {row.connection}"
 
 
 def _progress(row: "Backup | Verification | Restore") -> str:

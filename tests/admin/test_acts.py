@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from backups.models import Backup, Restore
+from backups.services import restores
 from sysops.access.models import AuditEntry
 from sysops.kernel.clock import utc_now
 from tests.admin import support
@@ -41,7 +42,7 @@ def test_back_up_now_queues_a_backup_of_the_type_that_was_chosen(sign_in: SignIn
     backup = Backup.objects.get()
     assert (backup.requested_type, backup.requested_by) == ("differential", "operator-person")
     assert f"Differential backup {backup.pk} of Shop is queued." in seen
-    entry = AuditEntry.objects.get(action="backups.backup.requested")
+    entry = AuditEntry.objects.filter(action="backups.backup.requested").latest("pk")
     assert (entry.actor, entry.address) == ("operator-person", "127.0.0.1")
 
 
@@ -137,17 +138,20 @@ def test_a_queued_backup_is_cancelled_and_a_finished_one_is_not(sign_in: SignIn,
     assert "there is nothing to cancel" in refused
 
 
-def test_a_hold_wants_a_reason_and_is_released_again(sign_in: SignIn, hands: Hands) -> None:
+def test_a_hold_wants_a_reason_and_is_released_again_by_an_approver(sign_in: SignIn, hands: Hands) -> None:
     backup = support.make_backup(support.make_source("shop", engine="fake"))
     client = sign_in("operator")
 
     said(client.post(page("backup_hold", backup.pk), {"reason": " "}))
-    backup.refresh_from_db()
-    assert not backup.held_by
+    assert not Backup.objects.get(pk=backup.pk).held_by
     assert "Held by operator-person: lawsuit" in said(
         client.post(page("backup_hold", backup.pk), {"reason": "lawsuit"}, follow=True)
     )
-    client.post(page("backup_release", backup.pk))
+    assert client.post(page("backup_release", backup.pk)).status_code == 403
+    assert "Release" not in client.get(page("backup_change", backup.pk)).content.decode()
+    backup.refresh_from_db()
+    assert backup.held_by == "operator-person"
+    sign_in("approver").post(page("backup_release", backup.pk))
     backup.refresh_from_db()
     assert not backup.held_by
 
@@ -172,9 +176,18 @@ def test_the_actions_of_the_list_call_the_services(sign_in: SignIn, hands: Hands
     rows = [support.make_backup(source, held_by="anna"), support.make_backup(source, status="queued")]
     form = {"action": action, "_selected_action": [row.pk for row in rows]}
 
-    seen = said(sign_in("operator").post(page("backup_changelist"), form, follow=True))
+    seen = said(sign_in("approver").post(page("backup_changelist"), form, follow=True))
 
     assert "1 of 2." in seen
+
+
+def test_an_operator_does_not_release_what_is_held_from_the_list_either(sign_in: SignIn, hands: Hands) -> None:
+    backup = support.make_backup(support.make_source("shop", engine="fake"), held_by="anna")
+
+    sign_in("operator").post(page("backup_changelist"), {"action": "release_selected", "_selected_action": [backup.pk]})
+
+    backup.refresh_from_db()
+    assert backup.held_by == "anna"
 
 
 def test_a_viewer_who_knows_the_addresses_is_refused(sign_in: SignIn, hands: Hands) -> None:
@@ -207,15 +220,17 @@ def test_the_server_of_a_restore_is_stopped_from_its_page(sign_in: SignIn, hands
     backup = support.make_backup(support.make_source("shop", engine="fake"))
     restore = Restore.objects.create(
         backup=backup, target="/nowhere/at-all", status="succeeded", connection="host=/nowhere", requested_by="x",
-        requested_at=utc_now(), not_before=utc_now(),
+        host="test-host", requested_at=utc_now(), not_before=utc_now(),
     )  # fmt: skip
     client = sign_in("approver")
 
     assert "psql &quot;host=/nowhere&quot;" in said(client.get(page("restore_change", restore.pk)))
     seen = said(client.post(page("restore_stop_server", restore.pk), follow=True))
 
+    assert "was told to stop the server" in seen
+    restores.execute_stop(restore_id=restore.pk, workshop=hands.workshop)
     assert hands.engine.stopped == [Path("/nowhere/at-all")]
-    assert "Its server was stopped" in seen
+    assert "Its server was stopped" in said(client.get(page("restore_change", restore.pk)))
     assert "has no running server" in said(client.post(page("restore_stop_server", restore.pk)))
 
 

@@ -89,15 +89,28 @@ def test_a_policy_the_engine_cannot_follow_is_said_beside_the_policy(sign_in: Si
 def test_a_secret_is_never_shown_and_stays_when_left_empty(sign_in: SignIn) -> None:
     source = support.make_source("shop")
     client, url = sign_in("admin"), page("source_settings", source.pk)
-    form = {**SOURCE, "set_password": "", "policy": source.policy_id, "enabled": "on", "set_host": "other"}
+    same = {f"set_{name}": source.settings.get(name, "") for name in ("host", "port", "sslmode")}
+    form = {**SOURCE, **same, "set_password": "", "policy": source.policy_id, "enabled": "on", "set_dbname": "other"}
 
     assert "very secret" not in client.get(url).content.decode()
     assert "very secret" not in client.get(page("source_change", source.pk)).content.decode()
     client.post(url, form)
 
     source.refresh_from_db()
-    assert source.settings["host"] == "other"
+    assert source.settings["dbname"] == "other"
     assert unsealed(source.sealed_settings) == {"password": "very secret"}
+
+
+def test_a_kept_secret_does_not_follow_to_another_address(sign_in: SignIn) -> None:
+    source = support.make_source("shop")
+    client, url = sign_in("admin"), page("source_settings", source.pk)
+    form = {**SOURCE, "set_password": "", "policy": source.policy_id, "enabled": "on", "set_host": "other"}
+
+    answer = client.post(url, form)
+
+    source.refresh_from_db()
+    assert source.settings["host"] != "other"
+    assert "enter it again" in answer.content.decode()
 
 
 def test_a_secret_is_replaced_or_forgotten(sign_in: SignIn) -> None:

@@ -202,7 +202,7 @@ def _a_source_with_everything(slug: str) -> None:
 def test_the_dashboard_says_so_when_nothing_is_wrong(sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sysops.dashboard.health_summary", lambda found: [])
     source = support.make_source("shop")
-    support.make_verification(support.make_backup(source, ago=timedelta(minutes=5)))
+    support.make_verification(support.make_backup(source, ago=timedelta(minutes=5), proven_at=utc_now()))
 
     seen = text_of(sign_in("viewer"), reverse("admin:index"))
 
@@ -285,3 +285,17 @@ def test_the_side_bar_names_only_what_opens(sign_in: SignIn, role: str) -> None:
     assert (reverse("admin:access_auditentry_changelist") in named) is (role == "security")
     for address in named:
         text_of(client, address)
+
+
+def test_a_source_whose_secret_no_key_opens_is_shown_and_says_what_to_do(sign_in: SignIn) -> None:
+    support.make_policy()
+    source = support.make_source("shop")
+    Source.objects.filter(pk=source.pk).update(sealed_settings='{"names": ["password"], "sealed": "of a lost key"}')
+    client = sign_in("admin")
+
+    shown = text_of(client, page("source_change", source.pk))
+
+    assert "********" in shown
+    assert "enter the secret again" in shown
+    text_of(client, page("source_settings", source.pk))
+    text_of(client, page("source_changelist"))

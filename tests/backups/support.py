@@ -54,7 +54,10 @@ class FakeEngine:
         self.jobs: list[BackupJob] = []
         self.proofs: list[ProveJob] = []
         self.restores: list[RestoreJob] = []
+        self.started: list[Path] = []
         self.stopped: list[Path] = []
+        self.starting: Callable[[RestoreJob], None] = lambda job: None
+        self.stopping: Callable[[Path], None] = lambda target: None
         self.failures: list[Exception] = []  # raised by the next calls, one each
         self.checks: Sequence[Check] = (Check("server starts", Outcome.PASSED, "it did"),)
         self.during: Callable[[Control], None] = lambda control: None
@@ -85,14 +88,20 @@ class FakeEngine:
 
     def restore(self, job: RestoreJob) -> Restored:
         self.restores.append(job)
-        job.target.mkdir(parents=True, exist_ok=True)
-        (job.target / "data").write_bytes(self.content)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        (job.folder / "data").write_bytes(self.content)
         self.during(job.control)
         self._maybe_fail()
-        return Restored(checks=self.checks, connection="host=here" if job.start_server else None)
+        return Restored(checks=self.checks)
+
+    def start_server(self, job: RestoreJob) -> str:
+        self.started.append(job.target)
+        self.starting(job)
+        return "host=here"
 
     def stop_server(self, target: Path, tools: Tools) -> None:
         self.stopped.append(target)
+        self.stopping(target)
 
     def _maybe_fail(self) -> None:
         if self.failures:

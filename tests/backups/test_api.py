@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIClient
 
 from backups.models import Backup, Source
@@ -238,10 +238,10 @@ def test_readiness_of_many_sources_takes_a_fixed_number_of_queries(
 
     fill(2)
     operator.get("/api/system/backup-sources")
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         operator.get("/api/system/backup-sources")
     fill(4)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         assert len(operator.get("/api/system/backup-sources").json()["results"]) == 6
 
 
@@ -274,7 +274,7 @@ def test_engines_are_listed_with_types_and_schema(operator: APIClient, hands: Ha
     assert found["postgres"]["settings_schema"]["properties"]["password"]["writeOnly"] is True
 
 
-def test_backups_are_cancelled_held_and_released(operator: APIClient, hands: Hands) -> None:
+def test_backups_are_cancelled_held_and_released(operator: APIClient, approver: APIClient, hands: Hands) -> None:
     source = make_source("shop")
     waiting = requests.request_backup(source=source, backup_type=BackupType.FULL, by=TESTER, at=hands.at)
     assert operator.put(f"/api/system/backups/{waiting.pk}/hold", {"reason": "x"}).status_code == 409
@@ -285,4 +285,37 @@ def test_backups_are_cancelled_held_and_released(operator: APIClient, hands: Han
     held = operator.put(f"/api/system/backups/{stored.pk}/hold", {"reason": "audit"})
     assert held.json()["retention"]["held"] is True
     assert operator.put(f"/api/system/backups/{stored.pk}/hold", {}).status_code == 400
-    assert operator.put(f"/api/system/backups/{stored.pk}/release").json()["retention"]["held"] is False
+    assert approver.put(f"/api/system/backups/{stored.pk}/release").json()["retention"]["held"] is False
+
+
+def test_a_lost_key_leaves_the_list_of_sources_readable(admin: APIClient, hands: Hands, settings: Settings) -> None:
+    order = {
+        "slug": "shop",
+        "name": "Shop",
+        "engine": "fake",
+        "settings": {"host": "db", "password": "hunter2hunter2"},
+        "policy": make_source("other").policy.slug,
+    }
+    assert admin.post("/api/system/backup-sources", order).status_code == 201
+    make_source("damaged", sealed_settings="no sealed text")
+    settings.SECRET_KEY = "a key that nothing here was sealed with"
+
+    listed = {row["slug"]: row for row in admin.get("/api/system/backup-sources").json()["results"]}
+
+    assert listed["shop"]["settings"] == {"host": "db", "password": "********"}
+    assert set(listed) == {"shop", "other", "damaged"}
+    for slug in listed:
+        assert admin.get(f"/api/system/backup-sources/{slug}").status_code == 200
+
+
+def test_whoever_holds_a_backup_does_not_release_it_alone(
+    operator: APIClient, approver: APIClient, hands: Hands
+) -> None:
+    stored = hands.taken(make_source("shop"))
+    assert operator.put(f"/api/system/backups/{stored.pk}/hold", {"reason": "court order"}).status_code == 200
+
+    assert operator.put(f"/api/system/backups/{stored.pk}/release").status_code == 403
+
+    stored.refresh_from_db()
+    assert stored.held_reason == "court order"
+    assert approver.put(f"/api/system/backups/{stored.pk}/release").json()["retention"]["held"] is False

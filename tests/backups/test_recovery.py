@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from backups.engines.base import EngineError
-from backups.models import Backup, Restore, Verification
+from backups.models import Backup, Verification
 from backups.rules import LEASE, BackupType, Rung, Status
 from backups.services import recovery, requests, restores, retention, verifications
 from backups.services.runs import fresh_key
@@ -222,10 +222,9 @@ def test_a_restore_whose_worker_died_is_removed_and_done_again(hands: Hands) -> 
         backup=backup, restores_dir=hands.folder / "restores", by=TESTER, at=hands.at, target="new"
     )
     restore.claim(at=hands.at, host="dead-host", started_at=hands.at)
-    half = hands.folder / "restores" / "new"
+    half = hands.folder / "restores" / f"new.attempt-{restore.pk}-1"
     half.mkdir(parents=True)
     (half / "half").write_text("half")
-    Restore.objects.filter(pk=restore.pk).update(wrote_at=hands.at)
     hands.later(minutes=2)
 
     recovery.take_back_lost(workshop=hands.workshop)
@@ -234,7 +233,7 @@ def test_a_restore_whose_worker_died_is_removed_and_done_again(hands: Hands) -> 
 
     restore.refresh_from_db()
     assert (restore.status, restore.attempt) == ("succeeded", 2)
-    assert not (half / "half").exists()
+    assert not half.exists()
 
 
 def test_a_restore_that_died_before_it_wrote_removes_nothing(hands: Hands) -> None:
@@ -329,7 +328,7 @@ def test_retention_never_removes_what_is_held_needed_or_the_last_good_one(hands:
     reasons = {d.backup_id: d.reason for d in retention.preview(at=hands.at)}
     assert reasons == {
         held.pk: "Held",
-        full.pk: f"Backup {last.pk} stands on it",
+        full.pk: "The last proven backup of its source",
         last.pk: "The last good backup of its source",
     }
 

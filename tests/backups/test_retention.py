@@ -112,9 +112,7 @@ def test_when_all_runs_have_failed_for_months_the_last_good_one_is_still_there()
 
 
 def test_when_backups_stop_the_proven_one_outlives_the_newer_one_nobody_has_looked_at() -> None:
-    proven = Stored(
-        1, 1, None, NOW - timedelta(days=90), NOW - timedelta(days=60), good=True, passed=True, proven=True
-    )
+    proven = Stored(1, 1, None, NOW - timedelta(days=90), NOW - timedelta(days=60), good=True, passed=True, proven=True)
     verified = Stored(2, 1, None, NOW - timedelta(days=80), NOW - timedelta(days=50), good=True, passed=True)
     unseen = Stored(3, 1, None, NOW - timedelta(days=70), NOW - timedelta(days=40), good=True)
 

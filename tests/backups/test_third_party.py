@@ -27,8 +27,8 @@ out.mkdir()
 engine.back_up(BackupJob(source, "1", BackupType.FULL, out, None, tools, control))
 link = Link("1", BackupType.FULL, out, {})
 (check,) = engine.prove(ProveJob(source, [link], [], tools, control))
-engine.restore(RestoreJob(source, [link], folder / "back", False, [], tools, control))
-print(check.outcome, stores.get("acme-local").__name__, (folder / "back" / "data.sqlite").exists())
+engine.restore(RestoreJob(source, [link], folder / "attempt", folder / "back", False, [], tools, control))
+print(check.outcome, stores.get("acme-local").__name__, (folder / "attempt" / "data.sqlite").exists())
 """
 
 

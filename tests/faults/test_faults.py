@@ -211,7 +211,9 @@ def test_a_restore_by_the_command_line_brings_back_a_running_server(sysops: Syso
         assert connection.execute("SELECT count(*) FROM orders").fetchone() == (20000,)
     restores = sysops.get("restores")["results"]
     assert isinstance(restores, list)
-    assert sysops.http.put(f"{sysops.url}/restores/{restores[0]['id']}/stop-server").status_code == 200
+    stopped = sysops.cli("stop-server", str(restores[0]["id"]))
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    assert "its server is stopped" in sysops.cli("restores").stdout
 
 
 def test_the_supervisor_killed_in_the_middle_of_a_backup_starts_again_and_finishes_it(sysops: Sysops) -> None:

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from backups.engines.base import Check, Outcome
-from backups.engines.postgres.reasons import last_lines
+from backups.engines.postgres.reasons import cannot_look, last_lines
 from backups.engines.postgres.server import PrivateServer
 from backups.engines.postgres.tools import Toolset
 from backups.engines.work import Work
@@ -55,7 +55,8 @@ def marker(server: PrivateServer, figures: Mapping[str, object], rename: Mapping
                 "SELECT written_at::text FROM sysops_backup.marker WHERE backup_id = %s", (told["backup_id"],)
             ).fetchone()
     except psycopg.Error as exc:
-        return Check("marker", Outcome.FAILED, f"The marker table cannot be read: {_words(exc)}", dict(told))
+        said = _words(exc)
+        return Check("marker", _failed_unless_hindered(said), f"The marker table cannot be read: {said}", dict(told))
     if row is None:
         return Check("marker", Outcome.FAILED, "The row written just before the backup is not in it", dict(told))
     return Check("marker", Outcome.PASSED, f"The row written at {told['written_at']} is there", dict(told))
@@ -206,7 +207,7 @@ def amcheck(server: PrivateServer, *, work: Work, toolset: Toolset) -> Check:
     if mismatched and re.search(r"item order invariant|lacks matching index tuple", said):
         detail = f"Indexes seem out of order, but this machine sorts otherwise ({', '.join(mismatched)}): {said}"
         return Check("amcheck", Outcome.COULD_NOT, detail, figures, result.seconds)
-    return Check("amcheck", Outcome.FAILED, f"pg_amcheck: {said}", figures, result.seconds)
+    return Check("amcheck", _failed_unless_hindered(said), f"pg_amcheck: {said}", figures, result.seconds)
 
 
 def collations_changed(server: PrivateServer) -> list[str]:
@@ -250,7 +251,8 @@ def _ask(server: PrivateServer, asked: Mapping[str, str], database: str, work: W
             # A prepared statement is one statement: nothing can follow that turns read-only off.
             row = connection.execute(asked["sql"].encode(), prepare=True).fetchone()
     except psycopg.Error as exc:
-        return Check(name, Outcome.FAILED, f"It could not be answered: {_words(exc)}", {"database": dbname})
+        said = _words(exc)
+        return Check(name, _failed_unless_hindered(said), f"It could not be answered: {said}", {"database": dbname})
     answer = row[0] if row else None
     right = answer is True or (
         not isinstance(answer, bool | str) and answer is not None and _is_number(answer) and answer != 0
@@ -284,8 +286,13 @@ def checksums(data: Path, *, work: Work, toolset: Toolset) -> Check:
         return Check("checksums", Outcome.PASSED, detail, figures, result.seconds)
     if bad or "checksum verification failed" in said:
         return Check("checksums", Outcome.FAILED, f"Pages are corrupt: {last_lines(said)}", figures, result.seconds)
-    outcome = Outcome.COULD_NOT if result.returncode < 0 or "shut down" in said else Outcome.FAILED
+    hindered = result.returncode < 0 or "shut down" in said
+    outcome = Outcome.COULD_NOT if hindered else _failed_unless_hindered(said)
     return Check("checksums", outcome, f"pg_checksums: {last_lines(said)}", figures, result.seconds)
+
+
+def _failed_unless_hindered(said: str) -> Outcome:
+    return Outcome.COULD_NOT if cannot_look(said) else Outcome.FAILED
 
 
 def _timed(check: Callable[[], Check]) -> Check:

@@ -135,6 +135,35 @@ _REASONS: dict[Reason, tuple[str, ...]] = {
 _COMPILED = [(re.compile("|".join(patterns), re.I), reason) for reason, patterns in _REASONS.items()]
 
 
+# What a tool says when this machine kept it from looking: of the files it says nothing. As written: a server's own
+# "permission denied" is another thing.
+_OF_THIS_MACHINE = re.compile(
+    "Permission denied|Operation not permitted|Stale (?:NFS )?file handle|Too many open files|No space left on device|"
+    "Disk quota exceeded|File too large|Cannot allocate memory|out of memory|[Tt]imed out|Read-only file system|"
+    "Resource temporarily unavailable|Transport endpoint is not connected|Host is down|Interrupted system call|"
+    "Device or resource busy|No such device|Exec format error|error while loading shared libraries|"
+    'was not found in the same directory|not the same version|could not execute command|could not find a "|'
+    "unrecognized option|invalid option|not supported by this build|this build does not support|cannot read tar files"
+)
+_OF_THE_DISK = re.compile("Input/output error|Bad message|Structure needs cleaning")
+
+
+def cannot_look(text: str) -> bool:
+    """Whether a tool says that it could not look, for reasons of this machine."""
+    return bool(_OF_THIS_MACHINE.search(text))
+
+
+def disk_failed(text: str) -> bool:
+    """Whether the disk could not give back what was written; perhaps it can a second time."""
+    return bool(_OF_THE_DISK.search(text))
+
+
+def obstacle(said: str) -> EngineError:
+    """For work that this machine kept from being done."""
+    full = re.search("No space left|Disk quota", said)
+    return EngineError(f"This machine could not do it: {said}", code="no_space" if full else "cannot_here")
+
+
 def from_text(text: str) -> Reason | None:
     """The reason that the text tells, or None when it tells none that we know."""
     for pattern, reason in _COMPILED:

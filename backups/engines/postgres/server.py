@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from backups.engines import scratch
 from backups.engines.base import EngineError
+from backups.engines.postgres.reasons import cannot_look
 from backups.engines.postgres.tools import Toolset
 from backups.engines.work import Work
 from sysops.kernel import process
@@ -73,7 +74,7 @@ class ServerDied(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.cannot_here = any(words in message for words in CANNOT_HERE)
+        self.cannot_here = any(words in message for words in CANNOT_HERE) or cannot_look(message)
 
 
 @dataclass(frozen=True)

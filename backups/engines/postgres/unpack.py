@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backups.engines.base import Check, EngineError, Link, Outcome
+from backups.engines.postgres import reasons
 from backups.engines.postgres.basebackup import MANIFEST
 from backups.engines.postgres.reasons import last_lines
 from backups.engines.postgres.tools import Toolset
@@ -101,6 +102,8 @@ def _combine(
         argv.append(f"--tablespace-mapping={old}={spaces / oid}")
     result = work.run([*argv, *(folder / "data" for folder in folders)], as_server_user=True)
     seconds = time.monotonic() - started
+    if result.returncode < 0 or (result.returncode and reasons.cannot_look(result.words)):
+        raise reasons.obstacle(f"combining: {last_lines(result.words) or f'signal {-result.returncode}'}")
     if result.returncode != 0:
         raise Broken(Check("combine", Outcome.FAILED, last_lines(result.words), {"links": len(chain)}, seconds))
     checks.append(
@@ -144,10 +147,23 @@ def _extract(link: Link, place: Path, *, work: Work) -> None:
         link_path.parent.mkdir(exist_ok=True, mode=0o700)
         link_path.symlink_to(space)
     try:
-        shutil.copyfile(link.path / MANIFEST, data / MANIFEST)
+        _copy(link.path / MANIFEST, data / MANIFEST)
     except OSError as exc:
-        raise Broken(_unreadable(link, MANIFEST, str(exc.strerror))) from None
+        said = str(exc.strerror)
+        if not isinstance(exc, FileNotFoundError) and not reasons.disk_failed(said):
+            raise reasons.obstacle(str(exc)) from None
+        raise Broken(_unreadable(link, MANIFEST, said)) from None
     give(data / MANIFEST, work.tools.os_user)
+
+
+def _copy(source: Path, copy: Path) -> None:
+    """Tried again when the disk could not read it."""
+    try:
+        shutil.copyfile(source, copy)
+    except OSError as exc:
+        if not reasons.disk_failed(str(exc.strerror)):
+            raise
+        shutil.copyfile(source, copy)
 
 
 def _destination(stem: str, place: Path, work: Work) -> Path:
@@ -169,11 +185,15 @@ def _untar(link: Link, path: Path, into: Path, packed: str, *, work: Work) -> No
     """As the servers' OS user, reading our open file: the store may be closed to that user."""
     argv: list[str | Path] = ["tar", "-x", *_UNPACKERS[packed], "-f", "-", "-C", into, "--no-same-owner"]
     result = work.run(argv, as_server_user=True, stdin=path)
+    if result.returncode > 0 and reasons.disk_failed(result.words):
+        result = work.run(argv, as_server_user=True, stdin=path)
     if result.returncode == 0:
         return
     said = last_lines(result.words)
-    if "No space left" in said:
+    if "No space left" in result.words:
         raise EngineError(f"No room left in {into} while extracting {path.name}", code="no_space")
+    if result.returncode < 0 or reasons.cannot_look(result.words):
+        raise reasons.obstacle(f"{path.name} into {into}: {said or f'tar died of signal {-result.returncode}'}")
     if "Cannot exec" in said or "not found" in said:
         raise EngineError(f"{path.name} cannot be unpacked here: {said}", code="tool_missing", permanent=True)
     raise Broken(_unreadable(link, path.name, said))
@@ -197,15 +217,42 @@ def verify_plain(link: Link, data: Path, *, work: Work, toolset: Toolset) -> Che
     """pg_verifybackup of one extracted link, its WAL parsed too."""
     work.say(f"verifying {link.backup_type} backup {link.backup_id}")
     figures: dict[str, object] = {"backup_id": link.backup_id, "type": str(link.backup_type)}
-    result = work.run([toolset["pg_verifybackup"], "--exit-on-error", data], as_server_user=True)
+    argv: list[str | Path] = [toolset["pg_verifybackup"], "--exit-on-error", data]
+    result = run_verifybackup(argv, work=work, as_server_user=True)
     return judge_verifybackup(result, name="verify_link", figures=figures, of=f"backup {link.backup_id}")
 
 
+def run_verifybackup(argv: list[str | Path], *, work: Work, as_server_user: bool = False) -> process.Result:
+    """What it said; of its second run, when the disk failed it in the first."""
+    result = work.run(argv, as_server_user=as_server_user)
+    if result.returncode > 0 and reasons.disk_failed(f"{result.stdout}\n{result.stderr}"):
+        result = work.run(argv, as_server_user=as_server_user)
+    return result
+
+
+_FAULTS = re.compile(
+    "present on disk but not|present in (?:the manifest|archive)|has size|should contain|checksum|CRC is incorrect|"
+    "control file|not a regular file|not expected in a tar|duplicate path|backup manifest|could not decompress|"
+    "tar archive|tar member"
+)
+
+
 def judge_verifybackup(result: process.Result, *, name: str, figures: dict[str, object], of: str) -> Check:
-    """What a run of pg_verifybackup showed. Its exit code alone is not believed."""
+    """What a run of pg_verifybackup showed: its words are read, its exit code alone is not believed.
+
+    What it says of files is a fault of the backup; that it could not run or open something here is none.
+    """
+    lines = [line for line in f"{result.stdout}\n{result.stderr}".splitlines() if line.strip()]
     if result.returncode < 0:
         detail = f"pg_verifybackup died of signal {-result.returncode} and says nothing of {of}"
         return Check(name, Outcome.COULD_NOT, detail, figures, result.seconds)
-    if result.returncode == 0 and "successfully verified" in f"{result.stdout}{result.stderr}":
+    if result.returncode == 0 and any("successfully verified" in line for line in lines):
         return Check(name, Outcome.PASSED, f"pg_verifybackup: {of} is as its manifest says", figures, result.seconds)
-    return Check(name, Outcome.FAILED, f"pg_verifybackup of {of}: {last_lines(result.words)}", figures, result.seconds)
+    unseen = [line for line in lines if reasons.cannot_look(line)]
+    faults = [line for line in lines if line not in unseen and _FAULTS.search(line)]
+    if not lines or (unseen and not faults):
+        said = last_lines("\n".join(unseen)) or f"it ended with {result.returncode} and said nothing"
+        detail = f"pg_verifybackup could not look at {of}: {said}"
+        return Check(name, Outcome.COULD_NOT, detail, figures, result.seconds)
+    said = last_lines("\n".join(faults or lines))
+    return Check(name, Outcome.FAILED, f"pg_verifybackup of {of}: {said}", figures, result.seconds)

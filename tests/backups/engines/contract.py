@@ -25,7 +25,7 @@ from backups.engines.base import (
     SourceSpec,
     Tools,
 )
-from backups.engines.scratch import sweep_scratch
+from backups.engines.scratch import server_of, sweep_scratch
 from backups.rules import BackupType
 from backups.stores.local import LocalStore
 from tests.backups.engines.helpers import (
@@ -38,6 +38,7 @@ from tests.backups.engines.helpers import (
     outcomes,
     prove,
     restore,
+    restore_job,
     spec,
     take,
     tools_running,
@@ -237,13 +238,56 @@ class EngineContract:
         assert tools_running(str(target)) == []
         assert (target.stat().st_mode & 0o777) == 0o700
 
+    def test_nothing_that_was_restored_remembers_the_folder_of_the_attempt(
+        self, engine: Engine, cluster: SourceCluster, full: Link, tools: Tools, place: Path
+    ) -> None:
+        job = restore_job(spec(cluster), [full], place / "x", tools)
+        engine.restore(job)
+
+        assert tools_running(str(job.folder)) == []
+        found = [p for p in job.folder.rglob("*") if p.suffix in (".conf", ".opts", ".pid", ".socket")]
+        assert [p.name for p in found if str(job.folder) in p.read_text()] == []
+        assert not job.target.exists()
+
+    def test_a_server_out_of_sight_is_not_called_stopped(
+        self, engine: Engine, cluster: SourceCluster, full: Link, tools: Tools, place: Path
+    ) -> None:
+        """As in another container: its process cannot be found, its socket answers."""
+        target = place / "x"
+        restore(engine, spec(cluster), [full], target, tools, start_server=True)
+        pid_file = target / "data" / "postmaster.pid"
+        real = pid_file.read_text()
+        try:
+            pid_file.write_text("\n".join(["4194303", *real.splitlines()[1:]]))
+            with pytest.raises(EngineError, match="answers on its socket") as caught:
+                engine.stop_server(target, tools)
+            assert caught.value.code == "out_of_sight"
+        finally:
+            pid_file.write_text(real)
+            engine.stop_server(target, tools)
+
+    def test_a_server_that_was_killed_is_gone_although_its_files_stay(
+        self, engine: Engine, cluster: SourceCluster, full: Link, tools: Tools, place: Path
+    ) -> None:
+        target = place / "x"
+        restore(engine, spec(cluster), [full], target, tools, start_server=True)
+        server = server_of(target / "data")
+        assert server is not None
+        for process in (server, *server.children()):
+            process.kill()
+        server.wait(10)
+
+        engine.stop_server(target, tools)
+
+        assert (target / "data" / "postmaster.pid").exists()
+
     def test_a_restore_never_writes_over_anything(
         self, engine: Engine, cluster: SourceCluster, full: Link, tools: Tools, place: Path
     ) -> None:
         (place / "precious").write_text("mine")
 
         with pytest.raises(EngineError, match="not empty") as caught:
-            restore(engine, spec(cluster), [full], place, tools)
+            engine.restore(restore_job(spec(cluster), [full], place / "x", tools, folder=place))
 
         assert caught.value.code == "target_not_empty"
         assert [p.name for p in place.iterdir()] == ["precious"]
@@ -258,18 +302,20 @@ class EngineContract:
             restore(engine, spec(cluster), [damaged], place / "x", tools)
 
         assert caught.value.code == "backup_corrupt"
-        assert not (place / "x").exists()
+        assert list(place.iterdir()) == []
 
-    def test_a_restore_goes_on_where_a_killed_one_left_its_pieces(
+    def test_a_cancelled_restore_touches_nothing_but_the_folder_of_its_attempt(
         self, engine: Engine, cluster: SourceCluster, full: Link, tools: Tools, place: Path
     ) -> None:
-        target = place / "x"
-        (target / "data").mkdir(parents=True)
-        (target / "data" / "half a file").touch()
-        (target / ".sysops-unfinished").touch()
+        """Fenced off: meanwhile another attempt has filled the target."""
+        (place / "x").mkdir()
+        (place / "x" / "of the next attempt").touch()
 
-        assert all_passed(restore(engine, spec(cluster), [full], target, tools).checks)
-        assert not (target / "data" / "half a file").exists()
+        with pytest.raises(EngineError) as caught:
+            engine.restore(restore_job(spec(cluster), [full], place / "x", tools, cancelled=lambda: True))
+
+        assert caught.value.code == "cancelled"
+        assert [p.relative_to(place).as_posix() for p in place.rglob("*")] == ["x", "x/of the next attempt"]
 
     def test_an_unreachable_source_is_told_in_words(
         self, engine: Engine, cluster: SourceCluster, tools: Tools, tmp_path: Path

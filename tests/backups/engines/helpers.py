@@ -6,6 +6,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,7 +22,6 @@ from backups.engines.base import (
     Outcome,
     Progress,
     ProveJob,
-    Restored,
     RestoreJob,
     SourceSpec,
     Tools,
@@ -87,10 +87,30 @@ def prove(
     return list(engine.prove(ProveJob(source, chain, custom, tools, control())))
 
 
+@dataclass(frozen=True)
+class Placed:
+    """A restore that reached its target."""
+
+    checks: Sequence[Check]
+    connection: str | None
+
+
+def restore_job(
+    source: SourceSpec, chain: Sequence[Link], target: Path, tools: Tools, *, folder: Path | None = None, **more: object
+) -> RestoreJob:
+    """A restore of the whole to `target` by way of a folder beside it."""
+    folder = folder or target.with_name(f"{target.name}.attempt-1-1")
+    return RestoreJob(source, chain, folder, target, True, (), tools, control(**more))  # type: ignore[arg-type]
+
+
 def restore(
     engine: Engine, source: SourceSpec, chain: Sequence[Link], target: Path, tools: Tools, *, start_server: bool = False
-) -> Restored:
-    return engine.restore(RestoreJob(source, chain, target, start_server, (), tools, control()))
+) -> Placed:
+    """As the service does: restored beside the target, moved there, started there."""
+    job = restore_job(source, chain, target, tools)
+    checks = engine.restore(job).checks
+    job.folder.rename(target)
+    return Placed(checks, engine.start_server(job) if start_server else None)
 
 
 def outcomes(checks: Sequence[Check]) -> dict[str, Outcome]:

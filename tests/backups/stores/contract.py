@@ -63,6 +63,20 @@ class StoreContract:
     def test_commit_says_where_the_backup_is(self, store: Store) -> None:
         assert "0199-1" in put(store)
 
+    def test_a_commit_can_be_stopped_between_files_and_then_stores_nothing(self, store: Store) -> None:
+        write(store.stage(KEY), FILES)
+        asked: list[int] = []
+
+        def stop() -> None:
+            asked.append(1)
+            if len(asked) == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            store.commit(KEY, watch=stop)
+
+        assert list(store.keys()) == []
+
     def test_nothing_staged_is_visible_before_commit(self, store: Store) -> None:
         write(store.stage(KEY), FILES)
 

@@ -110,3 +110,14 @@ def test_a_full_disk_is_called_no_space(store: LocalStore, monkeypatch: pytest.M
         store.commit(KEY)
     assert (caught.value.code, caught.value.permanent) == ("no_space", False)
     assert list(store.keys()) == []
+
+
+def test_its_check_removes_nothing_but_what_it_wrote_itself(store: LocalStore, tmp_path: Path) -> None:
+    put(store)
+    trash = tmp_path / "store" / ".trash" / "removed"
+    trash.mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+
+    store.check()
+
+    assert sorted(tmp_path.rglob("*")) == before
