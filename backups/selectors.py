@@ -9,7 +9,17 @@ from django.db import connection
 from django.db.models import BooleanField, Case, OuterRef, Q, QuerySet, Subquery, Value, When
 
 from backups.models import Backup, Restore, Source, Verification
-from backups.rules import ACTIVE, PROOF_AGE, BackupType, Candidate, RestoreStatus, Rung, Status, VerificationStatus
+from backups.rules import (
+    ACTIVE,
+    PROOF_AGE,
+    RPO_GRACE,
+    BackupType,
+    Candidate,
+    RestoreStatus,
+    Rung,
+    Status,
+    VerificationStatus,
+)
 
 STORED = Status.SUCCEEDED.value
 PROOFS_TO_TRY = 5  # of one source, the newest first, until one stands on nothing bad
@@ -144,9 +154,17 @@ class Readiness:
     running: Backup | None
 
     @property
+    def past_rpo(self) -> bool:
+        """Whether the last good backup is too old even when the next one is given its time.
+
+        An RPO of an hour and a backup every hour would otherwise alarm for some seconds of each.
+        """
+        return self.age is not None and self.age > self.rpo + RPO_GRACE
+
+    @property
     def state(self) -> str:
         """`good`, `warning` (not proven, not lately, or too slow), `bad` (out of RPO, broken or nothing good)."""
-        if self.last_good is None or not self.within_rpo or self.chain_state == "broken":
+        if self.last_good is None or self.past_rpo or self.chain_state == "broken":
             return "bad"
         if self.proof_age is None or self.proof_age > PROOF_AGE or self.within_rto is False:
             return "warning"
@@ -161,7 +179,7 @@ class Readiness:
             return "No good backup yet: nothing could be restored"
         if self.chain_state == "broken":
             return f"Backup {self.last_good.pk} stands on one that is bad or gone: take a full backup now"
-        if not self.within_rpo:
+        if self.past_rpo:
             return "The last good backup is older than the RPO allows"
         if self.source.failing_since:
             return "Backups are failing now; the last good one is within the RPO"
@@ -171,6 +189,8 @@ class Readiness:
             return f"Last proven by a restore {self.proof_age.days} days ago"
         if self.within_rto is False:
             return "The proven restore took longer than the RTO allows"
+        if not self.within_rpo:
+            return "Ready; the next backup is due now"
         return "Ready: fresh, proven, within RPO and RTO"
 
 

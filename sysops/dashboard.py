@@ -182,7 +182,7 @@ def _unready(ready: list[Readiness]) -> Iterator[Wrong]:
 
 
 def _too_old(r: Readiness) -> bool:
-    return r.last_good is not None and r.chain_state != "broken" and r.within_rpo is False
+    return r.last_good is not None and r.chain_state != "broken" and r.past_rpo
 
 
 def _unsure(ready: list[Readiness]) -> list[Wrong]:

@@ -227,6 +227,20 @@ def test_readiness_turns_good_when_a_fresh_backup_was_proven(operator: APIClient
     assert shown["last_proven_backup"] == shown["last_good_backup"]
 
 
+def test_a_source_is_past_its_rpo_only_when_the_next_backup_had_its_time(operator: APIClient, hands: Hands) -> None:
+    source = make_source("shop")
+    hands.at = timezone.now() - timedelta(minutes=62)
+    hands.verified(hands.taken(source))
+
+    def shown() -> tuple[object, object]:
+        found = operator.get("/api/system/backup-sources/shop").json()["readiness"]
+        return found["state"], found["within_rpo"]
+
+    assert shown() == ("good", False)
+    Backup.objects.update(started_at=timezone.now() - timedelta(minutes=66))
+    assert shown() == ("bad", False)
+
+
 def test_readiness_of_many_sources_takes_a_fixed_number_of_queries(
     operator: APIClient, hands: Hands, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
