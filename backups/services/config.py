@@ -117,14 +117,14 @@ def change_source(
 ) -> Source:
     """The source with other settings (a secret given as the mask stays as it was). Raises BadSettings."""
     schema = engines.get(source.engine).settings_schema
-    old = secrets.unsealed(source.sealed_settings)
+    sealed_before = source.sealed_settings
     moved = [name for name in ADDRESS_SETTINGS if settings.get(name) != source.settings.get(name)]
     kept = [name for name, value in settings.items() if value == secrets.MASK]
     if moved and kept:
         # Otherwise whoever may configure could have the stored secret presented to a server of theirs.
         text = f"{', '.join(moved)} changed: enter it again"
         raise BadSettings({f"settings.{name}": [text] for name in kept})
-    clear = {key: old.get(key) if value == secrets.MASK else value for key, value in settings.items()}
+    clear = secrets.unmasked(settings, sealed_before)
     public, sealed = secrets.split(secrets.check(clear, schema), schema)
     check_types(source.engine, [BackupType(c.backup_type) for c in policy.cadences.all()], field="policy")
     before = audit.snapshot(source, exclude=["sealed_settings"])
@@ -134,7 +134,7 @@ def change_source(
         source.settings, source.sealed_settings, source.policy = public, sealed, policy
         source.save(update_fields=["settings", "sealed_settings", "policy", *fields])
         after = audit.snapshot(source, exclude=["sealed_settings"])
-        secret_changed = {"secrets": "changed"} if secrets.unsealed(sealed) != old else {}
+        secret_changed = {"secrets": "changed"} if secrets.changed(sealed_before, sealed) else {}
         audit.record(
             "backups.source.changed", by=by, subject=source, at=at, before=before, after=after | secret_changed
         )

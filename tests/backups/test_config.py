@@ -105,6 +105,20 @@ def test_a_kept_secret_does_not_follow_to_another_address() -> None:
         )
 
 
+def test_a_source_whose_secret_no_key_opens_is_cured_by_entering_it_again() -> None:
+    source = create(settings={"host": "db", "password": "hunter2hunter2"})
+    Source.objects.update(sealed_settings='{"names": ["password"], "sealed": "broken"}')
+    source.refresh_from_db()
+    kept, fresh = {"host": "db", "password": secrets.MASK}, {"host": "db", "password": "hunter3hunter3"}
+
+    with pytest.raises(BadSettings) as caught:
+        config.change_source(source, settings=kept, policy=source.policy, by=TESTER, at=START)
+    config.change_source(source, settings=fresh, policy=source.policy, by=TESTER, at=START)
+
+    assert set(caught.value.errors) == {"settings.password"}
+    assert spec_of(source).settings == fresh
+
+
 def test_a_policy_with_a_type_the_engine_does_not_have_is_refused_where_it_is_configured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

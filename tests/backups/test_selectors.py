@@ -150,3 +150,12 @@ def test_asking_whether_one_backup_is_in_use_takes_four_queries_however_much_sta
 
     with django_assert_num_queries(4):
         assert not selectors.is_in_use(full)
+
+
+def test_a_backup_that_waits_to_be_proven_is_in_use_until_it_is(hands: Hands) -> None:
+    full = hands.taken(make_source())
+    assert selectors.is_in_use(full)
+
+    hands.verified(full)
+
+    assert not selectors.is_in_use(full)
