@@ -10,7 +10,6 @@ from typing import TypeVar
 LEASE = timedelta(seconds=30)  # a worker that has not renewed its lease for this long is taken for dead
 HEARTBEAT = timedelta(seconds=3)  # how often it renews and tells its progress
 WAKE_AGAIN = timedelta(minutes=2)  # a queued row whose message got lost is published again after this
-SLOT_TOLERANCE = timedelta(seconds=59)  # slots that fall into the same minute fall together
 
 RPO_GRACE = timedelta(minutes=5)  # for the next backup to be asked for and taken; `within_rpo` itself has none
 LONGEST_CHAIN = 50  # links; more make a restore slow and keep every parent for as long as the last child

@@ -279,11 +279,6 @@ def _readiness(
     )
 
 
-def failing_sources() -> QuerySet[Source]:
-    """Sources in a failure series, the longest first."""
-    return Source.objects.filter(failing_since__isnull=False).select_related("policy").order_by("failing_since")
-
-
 def known_bad() -> QuerySet[Backup]:
     """Stored backups that a verification found bad, newest first."""
     return for_lists().filter(status=STORED, verification_status=VerificationStatus.FAILED.value).order_by("-pk")
