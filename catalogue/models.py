@@ -8,7 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from catalogue import rules
-from catalogue.rules import TIERS, Channel, Kind, State, label
+from catalogue.rules import TIERS, Channel, Kind, State, SubscriptionState, label
 
 
 def _choices(values: Iterable[str]) -> list[tuple[str, str]]:
@@ -63,6 +63,10 @@ class Person(Entry):
         related_name="person",
         help_text="The account this person signs in with.",
     )
+    quiet_from = models.TimeField(
+        null=True, blank=True, help_text="From then on, in their own zone, only what is critical reaches them."
+    )
+    quiet_until = models.TimeField(null=True, blank=True, help_text="The next morning they hear of the rest.")
 
     class Meta:
         ordering = ["name", "pk"]
@@ -174,6 +178,9 @@ class Service(Entry):
     state_until = models.DateTimeField(null=True, blank=True, editable=False)
     state_reason = models.CharField(max_length=500, blank=True, default="", editable=False)
     state_changed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    maintenance_mode = models.BooleanField(
+        default=False, editable=False, help_text="Its own proxy or code is told to turn users away."
+    )
 
     class Meta:
         ordering = ["name", "pk"]
@@ -209,3 +216,115 @@ class Dependency(models.Model):
 
     def __str__(self) -> str:
         return f"{self.service} depends on {self.requires}"
+
+
+class Subscription(models.Model):
+    """Somebody who wants to be told what happens to a service: a person of ours, or an address from outside."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="subscriptions")
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, null=True, blank=True, related_name="subscriptions")
+    email = models.CharField(max_length=254, blank=True, default="", help_text="In lower case; blank for a person.")
+    state = models.CharField(
+        max_length=16, choices=_choices(SubscriptionState), default=SubscriptionState.PENDING.value, editable=False
+    )
+    requested_at = models.DateTimeField(default=timezone.now, editable=False)
+    asked_at = models.DateTimeField(null=True, editable=False, help_text="When a confirmation link was last mailed")
+    confirmed_at = models.DateTimeField(null=True, editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering = ["-requested_at", "-pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(person=None) ^ models.Q(email=""), name="catalogue_subscription_person_or_email"
+            ),
+            models.UniqueConstraint(
+                fields=["service", "person"],
+                condition=models.Q(person__isnull=False),
+                name="catalogue_subscription_person_once",
+            ),
+            models.UniqueConstraint(
+                fields=["service", "email"], condition=~models.Q(email=""), name="catalogue_subscription_email_once"
+            ),
+        ]
+        indexes = [models.Index(fields=["email"], name="catalogue_subscription_email")]
+
+    def __str__(self) -> str:
+        return f"{self.person or self.email} to {self.service}"
+
+
+class Rota(Entry):
+    """Who of a team is on call: its rotations, tried from the lowest position, and overrides before them."""
+
+    team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="rota")
+    time_zone = models.CharField(max_length=64, default="UTC", help_text="Handovers happen at this zone's wall clock.")
+
+    class Meta:
+        ordering = ["team__name", "pk"]
+
+    def __str__(self) -> str:
+        return f"on-call rota of {self.team}"
+
+    def clean(self) -> None:
+        _refuse(time_zone=rules.time_zone_problem(self.time_zone))
+
+
+class Rotation(models.Model):
+    """People who take turns. Without `daily_from` and `daily_until` a turn covers the whole day."""
+
+    rota = models.ForeignKey(Rota, on_delete=models.CASCADE, related_name="rotations")
+    position = models.PositiveSmallIntegerField(default=0, help_text="The lowest that has somebody is on call.")
+    name = models.CharField(max_length=100)
+    starts_on = models.DateField(help_text="The day of the first handover.")
+    handover_at = models.TimeField(help_text="The wall-clock time at which the next person takes over.")
+    turn_days = models.PositiveSmallIntegerField(default=7, help_text="Days of one turn; 7 is weekly.")
+    daily_from = models.TimeField(null=True, blank=True, help_text="On call only from this time of day …")
+    daily_until = models.TimeField(null=True, blank=True, help_text="… until this one, which may be the next morning.")
+
+    class Meta:
+        ordering = ["position", "pk"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(turn_days__gte=1), name="catalogue_rotation_turn_of_a_day"),
+            models.UniqueConstraint(fields=["rota", "position"], name="catalogue_rotation_position_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RotationTurn(models.Model):
+    """One person's place in a rotation."""
+
+    rotation = models.ForeignKey(Rotation, on_delete=models.CASCADE, related_name="turns")
+    person = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="turns")
+    position = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["position", "pk"]
+        constraints = [models.UniqueConstraint(fields=["rotation", "position"], name="catalogue_turn_position_once")]
+
+    def __str__(self) -> str:
+        return f"{self.person} in {self.rotation}"
+
+
+class OnCallOverride(Entry):
+    """Somebody who is on call for a team instead of whoever the rotations name."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="overrides")
+    person = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="overrides")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    reason = models.CharField(max_length=200, blank=True, default="")
+
+    class Meta:
+        ordering = ["-starts_at", "-pk"]
+        verbose_name = "on-call override"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(ends_at__gt=models.F("starts_at")), name="catalogue_override_ends_after_start"
+            ),
+        ]
+        indexes = [models.Index(fields=["team", "ends_at"], name="catalogue_override_team_end")]
+
+    def __str__(self) -> str:
+        return f"{self.person} for {self.team}"

@@ -49,6 +49,14 @@ class Channel(StrEnum):
     CHAT = "chat"
 
 
+class SubscriptionState(StrEnum):
+    """Where a subscription is between "please" and "no more"."""
+
+    PENDING = "pending"  # the confirmation link was mailed
+    CONFIRMED = "confirmed"
+    ENDED = "ended"
+
+
 LONGEST_ADDRESS = 254
 TIERS = (1, 2, 3, 4)  # 1 = nothing works without it … 4 = nobody notices for a day
 

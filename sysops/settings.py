@@ -41,8 +41,11 @@ INSTALLED_APPS = [
     "sysops.access",
     "sysops.api",
     "catalogue",
+    "notifications",
+    "alerting",
     "monitoring",
     "backups",
+    "maintenance",
     "sysops",  # last: its ready() wires the others together
 ]
 

@@ -1,4 +1,4 @@
-"""What can be done to the catalogue. The only module that writes it; every change is audited and published."""
+"""Adding, changing and removing rows of the catalogue; every change is audited and published."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,6 @@ from django.db.models import ProtectedError, RestrictedError
 
 from catalogue import records, rules, selectors
 from catalogue.models import ContactAddress, Dependency, Entry, Host, Membership, Person, Service, Team
-from catalogue.rules import State
 from sysops.access import audit
 from sysops.access.actors import Actor
 from sysops.events import publish
@@ -41,10 +40,10 @@ def create(kind: type[Row], values: Mapping[str, object], *, by: Actor, at: date
     Raises ValidationError by field, and Overtaken.
     """
     row = kind(created_at=at)
-    with _one_change(f"the {records.noun(type(row))}"):
+    with one_change(f"the {records.noun(type(row))}"):
         _write(row, values)
         after = records.snapshot(row)
-        _tell("created", row, before=None, after=after, by=by, at=at)
+        tell("created", row, before=None, after=after, by=by, at=at)
     return row
 
 
@@ -53,10 +52,10 @@ def change(row: Row, values: Mapping[str, object], *, by: Actor, at: datetime) -
 
     Raises ValidationError by field, and Overtaken.
     """
-    with _one_change(records.called(row)):
+    with one_change(records.called(row)):
         if "depends_on" in values:
             _lock_dependencies()  # before the row: the other order is a deadlock between two who depend on each other
-        fresh = _locked(row)
+        fresh = locked(row)
         before = records.snapshot(fresh)
         fixed = records.identity(type(row))
         if fixed in values and values[fixed] != getattr(fresh, fixed):
@@ -64,56 +63,21 @@ def change(row: Row, values: Mapping[str, object], *, by: Actor, at: datetime) -
         _write(fresh, values)
         after = records.snapshot(fresh)
         if after != before:
-            _tell("changed", fresh, before=before, after=after, by=by, at=at)
+            tell("changed", fresh, before=before, after=after, by=by, at=at)
     return fresh
 
 
 def remove(row: Entry, *, by: Actor, at: datetime) -> None:
     """Delete the row. Raises InUse when something refers to it, and Overtaken."""
-    with _one_change(records.called(row)):
-        fresh = _locked(row, to_delete=True)
+    with one_change(records.called(row)):
+        fresh = locked(row, to_delete=True)
         before = records.snapshot(fresh)
-        _tell("deleted", fresh, before=before, after=None, by=by, at=at)
+        tell("deleted", fresh, before=before, after=None, by=by, at=at)
         try:
             fresh.delete()
         except (ProtectedError, RestrictedError) as exc:
             using = exc.protected_objects if isinstance(exc, ProtectedError) else exc.restricted_objects
             raise InUse(records.called(row), sorted({records.user_of(user) for user in using})) from None
-
-
-def set_state(
-    service: Service,
-    state: State,
-    *,
-    reason: str = "",
-    until: datetime | None = None,
-    only_from: Collection[State] = tuple(State),
-    by: Actor,
-    at: datetime,
-) -> bool:
-    """Whether the service is now in `state` because of this call.
-
-    `only_from` names the states this caller may end: a passing check must not take a service out of maintenance.
-    Nothing is told when nothing differs.
-    """
-    with _one_change(records.called(service)):
-        fresh = _locked(service)
-        old = State(fresh.state)
-        wanted = {"state": state.value, "state_until": until, "state_reason": reason[:500]}
-        if old not in only_from:
-            return False
-        if all(getattr(fresh, field) == value for field, value in wanted.items()):
-            return False
-        before = records.state_snapshot(fresh)
-        for field, value in wanted.items():
-            setattr(fresh, field, value)
-        if state is not old:
-            fresh.state_changed_at = at
-        fresh.save(update_fields=[*wanted, "state_changed_at"])
-        _tell("state_changed", fresh, before=before, after=records.state_snapshot(fresh), by=by, at=at)
-    for field in (*wanted, "state_changed_at"):
-        setattr(service, field, getattr(fresh, field))
-    return True
 
 
 def sight_host(name: str, *, by: Actor, at: datetime) -> Host:
@@ -140,7 +104,7 @@ def refuse_cycle(service: Service, depends_on: Collection[Service]) -> None:
         raise ValidationError({"depends_on": [f"A service cannot depend on itself, but here it would: {words}."]})
 
 
-def _tell(
+def tell(
     what: str,
     row: Entry,
     *,
@@ -157,7 +121,7 @@ def _tell(
 
 
 @contextmanager
-def _one_change(what: str) -> Iterator[None]:
+def one_change(what: str) -> Iterator[None]:
     """All or nothing; a row that somebody else wrote at the same moment becomes Overtaken."""
     try:
         with transaction.atomic():
@@ -172,7 +136,7 @@ def _lock_dependencies() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_DEPENDENCIES_LOCK])
 
 
-def _locked(row: Row, *, to_delete: bool = False) -> Row:
+def locked(row: Row, *, to_delete: bool = False) -> Row:
     """The row as it is now, ours until the end of the transaction. Others may refer to it unless it is to go."""
     kind = type(row)
     fresh = kind._default_manager.select_for_update(no_key=not to_delete).filter(pk=row.pk).first()

@@ -1,0 +1,1 @@
+"""How people are reached: channels, messages, deliveries."""

@@ -1,0 +1,1 @@
+"""What can be done about messages, deliveries and channels. The only modules that write them."""
