@@ -1,14 +1,11 @@
-"""How values look in the admin: always a word, the colour only underlines it. Everything is escaped."""
-
-from datetime import UTC, datetime, timedelta
+"""How the states of backups look in the admin: always a word, the colour only underlines it."""
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from backups.models import Backup
 from backups.rules import RestoreStatus, Rung, SlotOutcome, Status, VerificationStatus
-from sysops.kernel.clock import utc_now
-from sysops.kernel.words import ago_words, size_words, span_words, utc_words
+from sysops.pages.show import NOTHING, pill
 
 # tone and words of each value; a tone is a class of static/sysops/admin.css
 WORDS: dict[str, dict[str, tuple[str, str]]] = {
@@ -53,12 +50,6 @@ RUNGS = {
     Rung.REREAD: "Files, read again later",
     Rung.RESTORE: "Restored into scratch",
 }
-NOTHING = format_html('<span class="so-nothing">{}</span>', "–")
-
-
-def pill(tone: str, words: str) -> SafeString:
-    """A word on a coloured ground."""
-    return format_html('<span class="so-pill so-{}">{}</span>', tone, words)
 
 
 def state(kind: str, value: object) -> SafeString:
@@ -77,40 +68,6 @@ def verification_of(backup: Backup) -> SafeString:
 
 def rung(value: object) -> str:
     return RUNGS.get(str(value), str(value))  # type: ignore[call-overload, no-any-return]
-
-
-def size(count: object) -> SafeString:
-    """A size in words, the exact figure in its title."""
-    if not isinstance(count, int | float):
-        return NOTHING
-    return format_html('<span class="so-figure" title="{} bytes">{}</span>', f"{count:,.0f}", size_words(count))
-
-
-def when(moment: datetime | None) -> SafeString:
-    """A moment in UTC and how long ago it was; the page's script adds the reader's own time to the title."""
-    if moment is None:
-        return NOTHING
-    exact = moment.astimezone(UTC)
-    return format_html(
-        '<time class="so-when" datetime="{}" title="{}"><span>{}</span> <small>{}</small></time>',
-        exact.isoformat(timespec="seconds"),
-        f"{exact:%Y-%m-%d %H:%M:%S} UTC",
-        utc_words(moment),
-        ago_words(moment, now=utc_now()),
-    )
-
-
-def span(value: timedelta | float | None) -> SafeString:
-    """A span in words, the exact seconds in its title."""
-    if value is None:
-        return NOTHING
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    return format_html('<span class="so-figure" title="{} s">{}</span>', f"{seconds:,.1f}", span_words(value))
-
-
-def took(start: datetime | None, end: datetime | None) -> SafeString:
-    """How long something that has ended took."""
-    return span(end - start if start and end else None)
 
 
 def kind_of(backup: Backup) -> SafeString:

@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "sysops.events",
     "sysops.access",
     "sysops.api",
+    "sysops.pages",
     "catalogue",
     "notifications",
     "alerting",

@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.db import models
 from django.urls import reverse
 
-from backups.admin.base import RELEASE, REQUEST, RESTORE, Act, Done
+from backups.admin.base import RELEASE, REQUEST, RESTORE
 from backups.admin.forms import BackUpForm, HoldForm, RestoreForm, VerifyForm
 from backups.models import Backup, Restore, Source
 from backups.rules import ACTIVE, BackupType, RestoreStatus, Rung, Status
@@ -18,6 +18,7 @@ from backups.workshop import open_store
 from sysops.access.actors import Actor
 from sysops.env import Environment
 from sysops.kernel.words import size_words, span_words
+from sysops.pages.acts import Act, Done
 
 Given = Mapping[str, object]
 

@@ -11,12 +11,12 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from backups.admin.base import ActForm
 from backups.engines.base import engines
 from backups.models import Source
 from backups.rules import SIZE_ORDER, BackupType, Rung
 from sysops.kernel.registry import UnknownName
 from sysops.kernel.words import span_words
+from sysops.pages.acts import ActForm
 
 TYPE_WORDS = {
     BackupType.FULL: "Full: stands on nothing, takes longest",

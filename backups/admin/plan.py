@@ -16,9 +16,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from backups import words as show
+from backups import words as states
 from backups.admin import filters
-from backups.admin.base import CONFIGURE, CONFIGURED, SEEN, Act, Done, posted, told_in
+from backups.admin.base import CONFIGURE, CONFIGURED, SEEN, told_in
 from backups.admin.beats import BeatForm, beats_of
 from backups.admin.forms import SpanField
 from backups.models import Cadence, CadenceSlot, Policy, Removal
@@ -26,6 +26,8 @@ from backups.services import beats
 from sysops.access.audited import AuditedModelAdmin, ReadOnlyModelAdmin
 from sysops.access.requests import request_actor
 from sysops.access.rights import has_right
+from sysops.pages import show
+from sysops.pages.acts import Act, Done, posted
 
 Row = TypeVar("Row", Policy, Cadence)
 
@@ -168,7 +170,7 @@ class PolicyAdmin(AuditedModelAdmin):
             return self._to(request, cadence.policy, f"The beat {cadence.label} is removed.")
         context = {"act": REMOVE_BEAT, "will": REMOVE_BEAT.will(cadence), "form": forms.Form()}
         title = f"Remove the beat {cadence.label} of {cadence.policy}"
-        return _page(self, request, "backups/act.html", title=title, back=_policy_url(cadence.policy), **context)
+        return _page(self, request, "pages/act.html", title=title, back=_policy_url(cadence.policy), **context)
 
     def _to(self, request: HttpRequest, policy: Policy, words: str) -> HttpResponse:
         messages.success(request, words)
@@ -229,7 +231,7 @@ class CadenceSlotAdmin(ReadOnlyModelAdmin):
 
     @admin.display(description="Outcome", ordering="outcome")
     def shown_outcome(self, row: CadenceSlot) -> SafeString:
-        return show.state("slot", row.outcome)
+        return states.state("slot", row.outcome)
 
     @admin.display(description="Backup")
     def shown_backup(self, row: CadenceSlot) -> SafeString:

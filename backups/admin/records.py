@@ -1,24 +1,21 @@
 """Backups, verifications and restores: seen, and acted on; changed by services only."""
 
-from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import ClassVar
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models import F, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from backups import selectors
-from backups import words as show
+from backups import words as states
 from backups.admin import acts, filters
-from backups.admin.base import RELEASE, REQUEST, SEEN, ActingAdmin, Button, for_each
+from backups.admin.base import RELEASE, REQUEST, SEEN, ActingAdmin, for_each
 from backups.admin.forms import HoldForm
 from backups.admin.progress import work_of
 from backups.models import Attempt, Backup, Restore, Verification
@@ -26,57 +23,24 @@ from backups.rules import ACTIVE, RestoreStatus, Rung, Status, VerificationStatu
 from backups.services import requests, verifications
 from sysops.access.requests import request_actor
 from sysops.access.rights import has_right
+from sysops.pages import show
+from sysops.pages.acts import Button, LiveAdmin
 
 FILES_SHOWN = 500  # of a manifest; the API has all of them
 
-Column = Callable[[models.Model], SafeString]
 
+class WorkAdmin(ActingAdmin, LiveAdmin):
+    """Rows a worker works on."""
 
-class LiveAdmin(ActingAdmin):
-    """Rows whose page follows the work while it runs: the script asks for the page's body again."""
+    next_acts: ClassVar = ("restore", "verify", "cancel", "stop-server", "back-up")
 
-    body: ClassVar[str]
-    next_acts: ClassVar = ("restore", "verify", "cancel", "stop-server", "back-up")  # those offered in lists
-
-    def get_urls(self) -> list[URLPattern]:
-        live = path("<int:pk>/live/", self.admin_site.admin_view(self.live_view), name=self._name("live"))
-        return [live, *super().get_urls()]
-
-    def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The body of the page as it is now."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        row = self.row_or_404(request, pk)
-        context = self.page_context(request, row)
-        return TemplateResponse(request, "backups/live_part.html", context, headers={"Cache-Control": "no-store"})
+    def under_way(self, row: models.Model) -> bool:
+        assert isinstance(row, Backup | Verification | Restore)
+        return row.status in UNDER_WAY
 
     def page_context(self, request: HttpRequest, row: models.Model) -> dict[str, object]:
         assert isinstance(row, Backup | Verification | Restore)
-        under_way = row.status in UNDER_WAY
-        return {
-            **super().page_context(request, row),
-            "body": self.body,
-            "live_url": self.url_of(row, "live") if under_way else "",
-            "work": work_of(row) if under_way else None,
-        }
-
-    def get_list_display(self, request: HttpRequest) -> Sequence[str | Column]:
-        """The columns, and what this person may do next with each row."""
-        columns = super().get_list_display(request)
-        mine = any(has_right(request.user, act.right) for act in self.acts)
-        return [*columns, self._next_column(request)] if mine else columns
-
-    def _next_column(self, request: HttpRequest) -> Column:
-        def next_step(row: models.Model) -> SafeString:
-            links = format_html_join(
-                " ",
-                '<a class="so-link" href="{}">{}</a>',
-                ((b.url, b.short) for b in self.buttons(request, row) if b.name in self.next_acts),
-            )
-            return format_html('<span class="so-links">{}</span>', links)
-
-        next_step.short_description = "Next"  # type: ignore[attr-defined]
-        return next_step
+        return {**super().page_context(request, row), "work": work_of(row) if self.under_way(row) else None}
 
 
 UNDER_WAY = {
@@ -89,7 +53,7 @@ UNDER_WAY = {
 
 
 @admin.register(Backup)
-class BackupAdmin(LiveAdmin):
+class BackupAdmin(WorkAdmin):
     """Every backup from request to removal."""
 
     rights: ClassVar = {**SEEN, "request": REQUEST, "release": RELEASE}
@@ -129,7 +93,7 @@ class BackupAdmin(LiveAdmin):
 
     @admin.display(description="Type", ordering="backup_type")
     def kind(self, row: Backup) -> SafeString:
-        return show.kind_of(row)
+        return states.kind_of(row)
 
     @admin.display(description="Status", ordering="status")
     def shown_status(self, row: Backup) -> SafeString:
@@ -138,11 +102,11 @@ class BackupAdmin(LiveAdmin):
             words = "Running" if percent is None else f"Running, {percent:g} %"
             return show.pill("run", words)
         held = format_html(' <span class="so-aside" title="{}">held</span>', row.held_reason) if row.held_by else ""
-        return format_html("{}{}", show.state("status", row.status), held)
+        return format_html("{}{}", states.state("status", row.status), held)
 
     @admin.display(description="Verification", ordering="verification_status")
     def verified(self, row: Backup) -> SafeString:
-        return show.verification_of(row)
+        return states.verification_of(row)
 
     @admin.display(description="Size", ordering="size_bytes")
     def size(self, row: Backup) -> SafeString:
@@ -220,7 +184,7 @@ class BackupAdmin(LiveAdmin):
             return None
         return self.shown(
             request,
-            "backups/act.html",
+            "pages/act.html",
             title=f"Hold {len(rows)} backups",
             act=acts.HOLD,
             form=form,
@@ -241,7 +205,7 @@ class BackupAdmin(LiveAdmin):
 
 
 @admin.register(Verification)
-class VerificationAdmin(LiveAdmin):
+class VerificationAdmin(WorkAdmin):
     """Every look at a backup, with each check and its figures."""
 
     rights: ClassVar = SEEN
@@ -268,11 +232,11 @@ class VerificationAdmin(LiveAdmin):
 
     @admin.display(description="How", ordering="rung")
     def shown_rung(self, row: Verification) -> str:
-        return show.rung(row.rung)
+        return states.rung(row.rung)
 
     @admin.display(description="Outcome", ordering="status")
     def shown_status(self, row: Verification) -> SafeString:
-        return show.state("look", row.status)
+        return states.state("look", row.status)
 
     @admin.display(description="In words")
     def summary(self, row: Verification) -> SafeString:
@@ -288,7 +252,7 @@ class VerificationAdmin(LiveAdmin):
 
 
 @admin.register(Restore)
-class RestoreAdmin(LiveAdmin):
+class RestoreAdmin(WorkAdmin):
     """Every restore: where to, how far, what its checks found."""
 
     rights: ClassVar = SEEN
@@ -315,7 +279,7 @@ class RestoreAdmin(LiveAdmin):
 
     @admin.display(description="Status", ordering="status")
     def shown_status(self, row: Restore) -> SafeString:
-        return show.state("restore", row.status)
+        return states.state("restore", row.status)
 
     @admin.display(description="Folder", ordering="target")
     def place(self, row: Restore) -> SafeString:

@@ -17,9 +17,8 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from backups import secrets, selectors
-from backups import words as show
 from backups.admin import acts, schema
-from backups.admin.base import CONFIGURE, CONFIGURED, ActingAdmin, posted, told_in
+from backups.admin.base import CONFIGURE, CONFIGURED, ActingAdmin, told_in
 from backups.engines.base import Engine, engines
 from backups.models import Backup, Policy, Source
 from backups.rules import Status, VerificationStatus
@@ -28,6 +27,8 @@ from catalogue.models import Service
 from sysops.access.requests import request_actor
 from sysops.access.rights import has_right
 from sysops.kernel.registry import UnknownName
+from sysops.pages import show
+from sysops.pages.acts import posted
 
 LATEST = 15
 

@@ -15,9 +15,8 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from backups import secrets
-from backups import words as show
 from backups.admin import acts, schema
-from backups.admin.base import CONFIGURE, CONFIGURED, ActingAdmin, posted, told_in
+from backups.admin.base import CONFIGURE, CONFIGURED, ActingAdmin, told_in
 from backups.models import Backup, Store
 from backups.rules import Status
 from backups.services import config
@@ -25,6 +24,8 @@ from backups.stores.base import Store as StoreDriver
 from backups.stores.base import stores
 from sysops.access.requests import request_actor
 from sysops.access.rights import has_right
+from sysops.pages import show
+from sysops.pages.acts import posted
 
 
 class StoreForm(forms.Form):

@@ -1,34 +1,31 @@
-"""`{% load show %}`: the words of backups.words for templates."""
+"""`{% load show %}`: the shared words, and those of backups."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django import template
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from backups import words as show
+from backups import words as states
 from backups.models import Backup
+from sysops.pages import show
 
 MOST = 50  # of a long list; the API has all of it
 
 register = template.Library()
 register.filter("size", show.size)
 register.filter("when", show.when)
-register.filter("rung", show.rung)
-register.filter("kind_of", show.kind_of)
-register.filter("verification_of", show.verification_of)
-
-
-@register.filter
-def span(value: timedelta | float | None) -> SafeString:
-    return show.span(value)
+register.filter("span", show.span)
+register.simple_tag(show.icon, name="icon")
+register.filter("rung", states.rung)
+register.filter("kind_of", states.kind_of)
+register.filter("verification_of", states.verification_of)
 
 
 @register.filter
 def state(value: object, kind: str) -> SafeString:
     """`{{ backup.status|state:"status" }}`: a word on a coloured ground."""
-    return show.state(kind, value)
+    return states.state(kind, value)
 
 
 @register.filter
@@ -65,8 +62,3 @@ def _plain(value: object) -> str:
 def spaced(name: str) -> str:
     """`rows_before` as words."""
     return name.replace("_", " ")
-
-
-@register.simple_tag
-def icon(name: str) -> SafeString:
-    return format_html('<span class="material-symbols-outlined so-icon" aria-hidden="true">{}</span>', name)
