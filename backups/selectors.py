@@ -20,6 +20,8 @@ from backups.rules import (
     Status,
     VerificationStatus,
 )
+from catalogue.models import Service
+from catalogue.selectors import requirements_of
 
 STORED = Status.SUCCEEDED.value
 PROOFS_TO_TRY = 5  # of one source, the newest first, until one stands on nothing bad
@@ -66,6 +68,14 @@ def active_backup(source: Source) -> Backup | None:
     """The backup of the source that is queued, running or being picked up again; the running one first."""
     active = Backup.objects.filter(source=source, status__in=[s.value for s in ACTIVE])
     return active.order_by("-status", "pk").first()
+
+
+def sources_behind(services: Collection[str]) -> list[Source]:
+    """The sources that keep the data of these services (slugs) and of all they stand on, by slug. Three queries."""
+    named = list(Service.objects.filter(slug__in=services).only("pk"))
+    below = requirements_of(named).values_list("pk", flat=True)
+    keys = {service.pk for service in named} | set(below)
+    return list(Source.objects.select_related("policy", "service").filter(service__in=keys).order_by("slug"))
 
 
 def for_lists() -> QuerySet[Backup]:

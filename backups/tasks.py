@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from celery import shared_task
 
+from backups import alerts
 from backups.services import cadence, recovery, restores, retention, runs, verifications
 from backups.workshop import here
 from celeryconfig import LONGEST_TASK_SECONDS
@@ -58,6 +59,12 @@ def sweep(**_: object) -> None:
 def pick_up(**_: object) -> None:
     """Clear up behind workers that died, and bring their backups on their way again."""
     recovery.pick_up(workshop=here())
+
+
+@shared_task(name="backups.watch_rpo", time_limit=120)
+def watch_rpo(**_: object) -> None:
+    """Raise and end the alerts of sources past their RPO."""
+    alerts.settle_rpo(now=utc_now())
 
 
 @shared_task(name="backups.queue_rereads", time_limit=300)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from django.conf import settings
 
-from backups import secrets
 from backups.engines.base import Check, Engine, Link, Outcome, SourceSpec, Tools, engines
 from backups.models import Backup, Source
 from backups.models import Store as StoreRow
 from backups.rules import BackupType
 from backups.stores.base import Store, StoreError, stores
+from sysops.access import driver_settings as secrets
 from sysops.access.secrets import CannotOpen
 from sysops.env import Environment
 from sysops.kernel.clock import utc_now

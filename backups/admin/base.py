@@ -8,14 +8,14 @@ from django import forms
 from django.db import models
 from django.http import HttpRequest
 
-from backups.admin.schema import PREFIX
 from backups.engines.base import EngineError
 from backups.models import WrongState
-from backups.secrets import BadSettings
 from backups.services.requests import Busy
 from backups.stores.base import StoreError
+from sysops.access.driver_settings import BadSettings
 from sysops.kernel.registry import UnknownName
 from sysops.pages import acts
+from sysops.pages.schema import PREFIX
 
 VIEW, REQUEST, RESTORE, CONFIGURE = "backups.view", "backups.request", "backups.restore", "backups.configure"
 RELEASE = "backups.release_hold"

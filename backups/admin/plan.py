@@ -20,7 +20,6 @@ from backups import words as states
 from backups.admin import filters
 from backups.admin.base import CONFIGURE, CONFIGURED, SEEN, told_in
 from backups.admin.beats import BeatForm, beats_of
-from backups.admin.forms import SpanField
 from backups.models import Cadence, CadenceSlot, Policy, Removal
 from backups.services import beats
 from sysops.access.audited import AuditedModelAdmin, ReadOnlyModelAdmin
@@ -28,6 +27,7 @@ from sysops.access.requests import request_actor
 from sysops.access.rights import has_right
 from sysops.pages import show
 from sysops.pages.acts import Act, Done, posted
+from sysops.pages.forms import SpanField
 
 Row = TypeVar("Row", Policy, Cadence)
 

@@ -16,18 +16,19 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
-from backups import secrets, selectors
-from backups.admin import acts, schema
+from backups import selectors
+from backups.admin import acts
 from backups.admin.base import CONFIGURE, CONFIGURED, ActingAdmin, told_in
 from backups.engines.base import Engine, engines
 from backups.models import Backup, Policy, Source
 from backups.rules import Status, VerificationStatus
 from backups.services import config
 from catalogue.models import Service
+from sysops.access import driver_settings as secrets
 from sysops.access.requests import request_actor
 from sysops.access.rights import has_right
 from sysops.kernel.registry import UnknownName
-from sysops.pages import show
+from sysops.pages import schema, show
 from sysops.pages.acts import posted
 
 LATEST = 15

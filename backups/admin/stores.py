@@ -14,17 +14,17 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from backups import secrets
-from backups.admin import acts, schema
+from backups.admin import acts
 from backups.admin.base import CONFIGURE, CONFIGURED, ActingAdmin, told_in
 from backups.models import Backup, Store
 from backups.rules import Status
 from backups.services import config
 from backups.stores.base import Store as StoreDriver
 from backups.stores.base import stores
+from sysops.access import driver_settings as secrets
 from sysops.access.requests import request_actor
 from sysops.access.rights import has_right
-from sysops.pages import show
+from sysops.pages import schema, show
 from sysops.pages.acts import posted
 
 

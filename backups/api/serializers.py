@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from backups import secrets
 from backups.engines.base import Outcome
 from backups.models import Backup, Policy, Restore, Source, Verification
 from backups.rules import BackupType, RestoreStatus, Rung, Status, VerificationStatus
 from catalogue.models import Service
+from sysops.access import driver_settings as secrets
 from sysops.api.serializers import Serializer
 
 # The contract knows four words; "could not verify" is not yet verified, and the detail says why.

@@ -19,9 +19,9 @@ from backups.api.filters import BackupFilter, RestoreFilter, SourceFilter
 from backups.engines.base import engines
 from backups.models import Backup, Restore, Source, Verification, WrongState
 from backups.rules import BackupType, Rung
-from backups.secrets import BadSettings
 from backups.services import config, requests, restores, verifications
 from backups.workshop import check_source, here
+from sysops.access.driver_settings import BadSettings
 from sysops.api.problems import Conflict, invalid
 from sysops.api.views import ReadViewSet, View
 from sysops.kernel.clock import utc_now

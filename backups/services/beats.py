@@ -11,10 +11,10 @@ from backups.engines.base import engines
 from backups.models import Cadence, Policy
 from backups.rules import BackupType
 from backups.schedule import BadSchedule, Cron, next_slot
-from backups.secrets import BadSettings
 from backups.services.cadence import rule_of
 from sysops.access import audit
 from sysops.access.actors import Actor
+from sysops.access.driver_settings import BadSettings
 from sysops.kernel.registry import UnknownName
 
 CADENCE_TASK = "backups.request_due"

@@ -5,19 +5,19 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
-from backups import secrets
 from backups.engines.base import engines
 from backups.models import Policy, Source, Store
 from backups.rules import BackupType
 from backups.schedule import Cron
-from backups.secrets import BadSettings
 from backups.services.beats import CadencePlan, add_cadence, check_types
 from backups.services.cadence import follow_edits
 from backups.stores.base import StoreError, stores
 from backups.workshop import open_store
 from catalogue.models import Service
 from sysops.access import audit
+from sysops.access import driver_settings as secrets
 from sysops.access.actors import Actor
+from sysops.access.driver_settings import BadSettings
 from sysops.events import publish
 from sysops.kernel.registry import UnknownName
 

@@ -7,10 +7,10 @@ from django.db import transaction
 from backups.engines.base import engines
 from backups.models import Backup, Source, WrongState
 from backups.rules import ACTIVE, BackupType, Status, WhenBusy
-from backups.secrets import BadSettings
 from backups.selectors import active_backup
 from sysops.access import audit
 from sysops.access.actors import Actor
+from sysops.access.driver_settings import BadSettings
 from sysops.events import publish
 from sysops.kernel.registry import UnknownName
 

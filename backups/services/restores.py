@@ -16,12 +16,12 @@ from backups.engines.base import EngineError, Outcome, Restored, RestoreJob
 from backups.models import Backup, Restore, WrongState
 from backups.places import Place
 from backups.rules import LEASE, WAKE_AGAIN, RestoreStatus, Status, may_try_again, retry_delay
-from backups.secrets import BadSettings
 from backups.services.leases import Held, persist
 from backups.stores.base import StoreError
 from backups.workshop import NOT_SET_UP, Workshop, opened_chain, spec_of
 from sysops.access import audit
 from sysops.access.actors import Actor
+from sysops.access.driver_settings import BadSettings
 from sysops.events import publish
 
 logger = logging.getLogger(__name__)

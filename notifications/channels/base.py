@@ -67,7 +67,8 @@ class Driver(Protocol):
     """One kind of channel.
 
     `reaches` is the kind of contact address it needs of a person (catalogue.rules.Channel), or "" when it leads to
-    one place named in its settings. Fields of `settings_schema` (JSON Schema) with `"secret": true` are kept sealed.
+    one place named in its settings. Properties of `settings_schema` (JSON Schema) with `"writeOnly": true` are kept
+    sealed.
     """
 
     label: str

@@ -33,9 +33,9 @@ NOBODY_TOOK_IT = "Nothing has taken it yet: is a worker for the queue `backups` 
 def backup(source: str, backup_type: str, wait: bool, as_json: bool) -> None:
     """Take a backup of SOURCE. Exit code 1 when it fails."""
     from backups.rules import BackupType
-    from backups.secrets import BadSettings
     from backups.services import requests
     from sysops.access.actors import Actor
+    from sysops.access.driver_settings import BadSettings
     from sysops.kernel.clock import utc_now
 
     try:
@@ -101,9 +101,9 @@ def restore(backup_id: int, target: str, server: bool, wait: bool, as_json: bool
 
     from backups.api.serializers import RestoreSerializer
     from backups.models import WrongState
-    from backups.secrets import BadSettings
     from backups.services import restores
     from sysops.access.actors import Actor
+    from sysops.access.driver_settings import BadSettings
     from sysops.kernel.clock import utc_now
 
     try:

@@ -6,10 +6,10 @@ from backups.engines.base import engines
 from backups.models import Attempt, Backup, CadenceSlot, Policy, Removal, Restore, Source, Store, Verification
 from backups.rules import BackupType, Rung, Status, VerificationStatus
 from backups.schedule import Cron
-from backups.secrets import split
 from backups.services.beats import CadencePlan
 from backups.services.config import CHAIN_CADENCES, FULL_CADENCES, create_policy
 from sysops.access.actors import Actor
+from sysops.access.driver_settings import split
 from sysops.kernel.clock import utc_now
 
 BY = Actor.user("tester")

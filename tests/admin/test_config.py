@@ -9,11 +9,11 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from backups.admin.forms import SpanField
 from backups.models import Cadence, Policy, Source, Store
-from backups.secrets import unsealed
+from sysops.access.driver_settings import unsealed
 from sysops.access.models import AuditEntry
 from sysops.kernel.clock import utc_now
+from sysops.pages.forms import SpanField
 from tests.admin import support
 
 if TYPE_CHECKING:

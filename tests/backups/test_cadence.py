@@ -10,9 +10,9 @@ from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from backups.models import Backup, Cadence, CadenceSlot, Policy, Source
 from backups.rules import BackupType
 from backups.schedule import Cron
-from backups.secrets import BadSettings
 from backups.services import beats, cadence, config
 from backups.services.beats import CadencePlan
+from sysops.access.driver_settings import BadSettings
 from tests.backups.support import TESTER, Hands, make_policy, make_source, make_store
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from backups import secrets
 from backups.engines.base import engines
 from backups.models import Policy, Source
 from backups.rules import BackupType
 from backups.schedule import Cron
-from backups.secrets import BadSettings
 from backups.services import beats, config
 from backups.services.beats import CadencePlan
 from backups.workshop import spec_of
+from sysops.access import driver_settings as secrets
+from sysops.access.driver_settings import BadSettings
 from sysops.access.models import AuditEntry
 from tests.backups.support import START, TESTER, FakeEngine, Hands, make_policy
 

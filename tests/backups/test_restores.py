@@ -14,8 +14,8 @@ from backups.engines.base import Check, Control, EngineError, Outcome
 from backups.models import Backup, Restore, WrongState
 from backups.places import Place
 from backups.rules import BackupType
-from backups.secrets import BadSettings
 from backups.services import restores
+from sysops.access.driver_settings import BadSettings
 from sysops.access.models import AuditEntry
 from tests.backups.support import TESTER, Hands, make_source
 

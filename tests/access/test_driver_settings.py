@@ -3,8 +3,8 @@
 import pytest
 from pytest_django import Settings
 
-from backups import secrets
-from backups.secrets import MASK, BadSettings
+from sysops.access import driver_settings as secrets
+from sysops.access.driver_settings import MASK, BadSettings
 from sysops.access.secrets import CannotOpen, seal
 
 SCHEMA = {"properties": {"host": {"type": "string"}, "password": {"type": "string", "writeOnly": True}}}

@@ -13,7 +13,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from backups.secrets import MASK
+from sysops.access.driver_settings import MASK
 
 PREFIX = "set_"  # a setting called `name` must not meet the field `name` of the row
 FORGET = "forget_"
