@@ -75,11 +75,22 @@ $(INSTALLED_DEV): $(VENV)/.made
 debian-packages:
 	@missing=
 	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing="$$missing chromium"
+	for proxy in nginx haproxy; do
+	  PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v $$proxy >/dev/null || missing="$$missing $$proxy"
+	done
 	test -z "$$missing" && exit 0
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 	  echo "The tests need$$missing: install it first (apt-get install$$missing)." >&2; exit 1
 	fi
 	echo "Installing$$missing …"
 	export DEBIAN_FRONTEND=noninteractive
+	policy=/usr/sbin/policy-rc.d # Debian asks it before a package starts its server: ours are started by tests alone
+	if [ ! -e $$policy ]; then
+	  trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+	  printf '#!/bin/sh\nexit 101\n' >$$policy && chmod +x $$policy
+	fi
 	apt-get install -qq -y --no-install-recommends $$missing >/dev/null 2>&1 ||
 	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing >/dev/null; }
+	for proxy in nginx haproxy; do # nor at the next start of the machine, where it was not installed before
+	  case "$$missing" in *$$proxy*) systemctl disable --quiet $$proxy 2>/dev/null || true;; esac
+	done

@@ -1,108 +1,44 @@
 """The catalogue in the admin: every form ends in one service call."""
 
-from collections.abc import Sequence
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
-from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
-from django.db import models
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.forms import BaseModelFormSet, ModelForm
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils import timezone
-from unfold.admin import ModelAdmin
-from unfold.decorators import display
+from django.utils.safestring import SafeString
+from unfold.decorators import action, display
 
-from catalogue import records, selectors, services
-from catalogue.forms import LinkedForm, ServiceForm, TeamForm
-from catalogue.models import ContactAddress, Entry, Environment, Host, Person, Service, Team
+from catalogue import selectors, selectors_tree
+from catalogue.admin_base import RIGHTS, CatalogueAdmin, Form, FormSet
+from catalogue.admin_oncall import OnCallOverrideAdmin, RotaAdmin, team_on_call
+from catalogue.admin_subscriptions import SubscriptionAdmin, subscribers_of
+from catalogue.forms import ServiceForm, TeamForm
+from catalogue.models import ContactAddress, Environment, Host, Person, Service, Team
 from catalogue.rules import State, label
-from sysops.access.audited import Righted, RightedTabularInline
-from sysops.access.requests import request_actor
+from sysops.access.audited import RightedTabularInline
+from sysops.pages import show
 
-Form: TypeAlias = "ModelForm[Entry]"
-FormSet: TypeAlias = "BaseModelFormSet[models.Model, ModelForm[models.Model]]"
+__all__ = ["OnCallOverrideAdmin", "RotaAdmin", "SubscriptionAdmin"]
 
-RIGHTS = {
-    "view": "catalogue.view",
-    "add": "catalogue.change",
-    "change": "catalogue.change",
-    "delete": "catalogue.change",
+_TONES = {
+    State.NORMAL.value: "good",
+    State.DEGRADED.value: "warn",
+    State.MAINTENANCE.value: "run",
+    State.DOWN.value: "bad",
 }
 
 
-class _CatalogueAdmin(Righted, ModelAdmin):
-    """Saves and deletes through services, which audit and publish."""
-
-    model: type[Entry]
-    rights: ClassVar = RIGHTS
-
-    def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
-        fixed = [records.identity(self.model)] if obj else []
-        return [*fixed, *super().get_readonly_fields(request, obj)]
-
-    def get_prepopulated_fields(
-        self, request: HttpRequest, obj: models.Model | None = None
-    ) -> dict[str, Sequence[str]]:
-        """The slug from the name, while there is a choice."""
-        return {"slug": ("name",)} if obj is None and records.identity(self.model) == "slug" else {}
-
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, object] | None = None,
-    ) -> HttpResponse:
-        """What the form could not see because somebody else was quicker is said, not a crash."""
-        try:
-            answer: HttpResponse = super().changeform_view(request, object_id, form_url, extra_context)
-        except (services.Overtaken, ValidationError) as exc:
-            text = "; ".join(exc.messages) if isinstance(exc, ValidationError) else str(exc)
-            self.message_user(request, f"Nothing was saved. {text}", messages.ERROR)
-            return HttpResponseRedirect(request.get_full_path())
-        return answer
-
-    def save_model(self, request: HttpRequest, obj: Entry, form: Form, change: bool) -> None:
-        """Nothing yet: `save_related` knows all that was entered, and that makes one change."""
-
-    def save_related(self, request: HttpRequest, form: Form, formsets: list[FormSet], change: bool) -> None:
-        row, values = form.instance, self.entered(form, formsets)
-        by, at = request_actor(request), timezone.now()
-        saved = (
-            services.change(row, values, by=by, at=at) if change else services.create(self.model, values, by=by, at=at)
-        )
-        row.__dict__.update(saved.__dict__)
-        for formset in formsets:  # Django's log of the admin asks for these
-            formset.new_objects, formset.changed_objects, formset.deleted_objects = [], [], []
-
-    def entered(self, form: Form, formsets: list[FormSet]) -> dict[str, object]:
-        """The values of the form as services take them."""
-        values = dict(form.cleaned_data)
-        if isinstance(form, LinkedForm):
-            values[form.link] = list(values.pop(form.link_field))
-        return values
-
-    def delete_model(self, request: HttpRequest, obj: Entry) -> None:
-        self.delete_queryset(request, [obj])
-
-    def delete_queryset(self, request: HttpRequest, queryset: "QuerySet[Entry] | list[Entry]") -> None:
-        for row in queryset:
-            try:
-                services.remove(row, by=request_actor(request), at=timezone.now())
-            except (services.InUse, services.Overtaken) as exc:
-                self.message_user(request, str(exc), messages.ERROR)
-
-
 @admin.register(Environment)
-class EnvironmentAdmin(_CatalogueAdmin):
+class EnvironmentAdmin(CatalogueAdmin):
     list_display = ("name", "slug", "is_production")
     search_fields = ("name", "slug")
     fields = ("name", "slug", "is_production")
 
 
 @admin.register(Host)
-class HostAdmin(_CatalogueAdmin):
+class HostAdmin(CatalogueAdmin):
     list_display = ("name", "environment", "last_seen_at")
     list_filter = ("environment",)
     search_fields = ("name", "description")
@@ -121,10 +57,10 @@ class ContactInline(RightedTabularInline):
 
 
 @admin.register(Person)
-class PersonAdmin(_CatalogueAdmin):
+class PersonAdmin(CatalogueAdmin):
     list_display = ("name", "slug", "time_zone", "reached_by", "user")
     search_fields = ("name", "slug")
-    fields = ("name", "slug", "time_zone", "user")
+    fields = ("name", "slug", "time_zone", ("quiet_from", "quiet_until"), "user")
     inlines = (ContactInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Person]:
@@ -141,14 +77,19 @@ class PersonAdmin(_CatalogueAdmin):
 
 
 @admin.register(Team)
-class TeamAdmin(_CatalogueAdmin):
+class TeamAdmin(CatalogueAdmin):
     form = TeamForm
     list_display = ("name", "slug", "lead", "size")
     search_fields = ("name", "slug")
-    fields = ("name", "slug", "lead", "people")
+    fields = ("name", "slug", "lead", "people", "on_call_now")
+    readonly_fields = ("on_call_now",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
         return selectors.teams()
+
+    @admin.display(description="On call now")
+    def on_call_now(self, team: Team) -> SafeString | str:
+        return team_on_call(team, at=timezone.now()) if team.pk else "–"
 
     @admin.display(description="Members")
     def size(self, team: Team) -> int:
@@ -156,15 +97,16 @@ class TeamAdmin(_CatalogueAdmin):
 
 
 @admin.register(Service)
-class ServiceAdmin(_CatalogueAdmin):
+class ServiceAdmin(CatalogueAdmin):
     form = ServiceForm
     list_display = ("name", "state_shown", "kind", "tier", "owner_team", "environment", "needs")
+    actions_list = ("tree",)
     list_filter = ("state", "kind", "tier", "owner_team", "environment")
     search_fields = ("name", "slug")
-    readonly_fields = ("state_shown", "state_until", "state_reason")
+    readonly_fields = ("state_shown", "state_until", "state_reason", "maintenance_mode", "subscribers")
     fieldsets = (
         (None, {"fields": ("name", "slug", "kind", "tier", "owner_team", "environment", "requires")}),
-        ("Now", {"fields": ("state_shown", "state_until", "state_reason")}),
+        ("Now", {"fields": ("state_shown", "state_until", "state_reason", "maintenance_mode", "subscribers")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Service]:
@@ -183,6 +125,22 @@ class ServiceAdmin(_CatalogueAdmin):
     def state_shown(self, service: Service) -> tuple[str, str]:
         return service.state, label(service.state)
 
+    @admin.display(description="Subscribers")
+    def subscribers(self, service: Service) -> SafeString | str:
+        return subscribers_of(service) if service.pk else "–"
+
     @admin.display(description="Depends on")
     def needs(self, service: Service) -> str:
         return ", ".join(required.slug for required in service.depends_on.all())
+
+    @action(  # type: ignore[untyped-decorator]
+        description="As a tree", url_path="tree", permissions=["view"], icon="account_tree"
+    )
+    def tree(self, request: HttpRequest) -> HttpResponse:
+        """Services below what needs them, with state, owner and who is on call."""
+        found = [
+            {**vars(leaf), "badge": show.pill(_TONES[leaf.service.state], label(leaf.service.state))}
+            for leaf in selectors_tree.leaves(at=timezone.now())
+        ]
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "Services as a tree"}
+        return TemplateResponse(request, "catalogue/tree.html", {**context, "leaves": found})

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
-from catalogue import rules
+from catalogue import rota, rules
 from catalogue.rules import TIERS, Channel, Kind, State, SubscriptionState, label
 
 
@@ -76,7 +76,12 @@ class Person(Entry):
         return self.name
 
     def clean(self) -> None:
-        _refuse(slug=rules.slug_problem(self.slug), time_zone=rules.time_zone_problem(self.time_zone))
+        quiet = rules.quiet_problem(self.quiet_from, self.quiet_until)
+        _refuse(
+            slug=rules.slug_problem(self.slug),
+            time_zone=rules.time_zone_problem(self.time_zone),
+            **(dict([quiet]) if quiet else {}),
+        )
 
 
 class ContactAddress(models.Model):
@@ -328,3 +333,7 @@ class OnCallOverride(Entry):
 
     def __str__(self) -> str:
         return f"{self.person} for {self.team}"
+
+    def clean(self) -> None:
+        if self.starts_at and self.ends_at:
+            _refuse(ends_at=rota.override_problem(self.starts_at, self.ends_at))

@@ -1,11 +1,12 @@
 """Rows as plain data and in words: what the audit log, events and error messages say of them."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, time
 
 from django.db import models
+from django.db.models import Prefetch
 
-from catalogue.models import Environment, Host, Person, Service, Team
+from catalogue.models import Environment, Host, OnCallOverride, Person, Rota, Rotation, RotationTurn, Service, Team
 
 
 def identity(kind: type[models.Model]) -> str:
@@ -15,6 +16,8 @@ def identity(kind: type[models.Model]) -> str:
 
 def key(row: models.Model) -> str:
     """What others refer to this row by."""
+    if isinstance(row, Rota | OnCallOverride):
+        return row.team.slug
     return str(getattr(row, identity(type(row))))
 
 
@@ -25,6 +28,10 @@ def noun(kind: type[models.Model]) -> str:
 
 def called(row: models.Model) -> str:
     """The row as a sentence names it: "service shop-db"."""
+    if isinstance(row, Rota):
+        return f"on-call rota of team {row.team.slug}"
+    if isinstance(row, OnCallOverride):
+        return f"on-call override of team {row.team.slug}"
     return f"{noun(type(row))} {getattr(row, 'slug', None) or getattr(row, 'name', None) or row}"
 
 
@@ -33,6 +40,8 @@ def user_of(user: models.Model) -> str:
     for end in ("service", "team"):
         if type(user).__name__ in ("Dependency", "Membership") and hasattr(user, end):
             return called(getattr(user, end))
+    if isinstance(user, RotationTurn):
+        return called(user.rotation.rota)
     return called(user)
 
 
@@ -48,6 +57,7 @@ def state_snapshot(service: Service) -> dict[str, object]:
         "state": service.state,
         "until": _time(service.state_until),
         "reason": service.state_reason,
+        "maintenance_mode": service.maintenance_mode,
     }
 
 
@@ -66,6 +76,8 @@ def _person(row: Person) -> dict[str, object]:
         "name": row.name,
         "time_zone": row.time_zone,
         "user": row.user.get_username() if row.user else None,
+        "quiet_from": clock(row.quiet_from),
+        "quiet_until": clock(row.quiet_until),
         "contacts": [{"channel": channel, "address": address} for channel, address in contacts],
     }
 
@@ -88,6 +100,43 @@ def _service(row: Service) -> dict[str, object]:
     }
 
 
+def _rota(row: Rota) -> dict[str, object]:
+    rotations = row.rotations.order_by("position", "pk").prefetch_related(
+        Prefetch("turns", RotationTurn.objects.select_related("person").order_by("position", "pk"))
+    )
+    return {"team": row.team.slug, "time_zone": row.time_zone, "rotations": [rotation(one) for one in rotations]}
+
+
+def rotation(row: Rotation) -> dict[str, object]:
+    """One rotation with its people in turn order, as JSON. Prefetch `turns` with `person`."""
+    return {
+        "name": row.name,
+        "starts_on": row.starts_on.isoformat(),
+        "handover_at": clock(row.handover_at),
+        "turn_days": row.turn_days,
+        "daily_from": clock(row.daily_from),
+        "daily_until": clock(row.daily_until),
+        "people": [turn.person.slug for turn in row.turns.all()],
+    }
+
+
+def _override(row: OnCallOverride) -> dict[str, object]:
+    return {
+        "team": row.team.slug,
+        "person": row.person.slug,
+        "starts_at": _time(row.starts_at),
+        "ends_at": _time(row.ends_at),
+        "reason": row.reason,
+    }
+
+
+def clock(value: time | None) -> str | None:
+    """A time of day as people write it: 09:00, with seconds only where there are some."""
+    if value is None:
+        return None
+    return value.isoformat("minutes" if value.replace(second=0, microsecond=0) == value else "auto")
+
+
 def _slug(row: Environment | Person | Team | None) -> str | None:
     return row.slug if row else None
 
@@ -99,7 +148,9 @@ def _time(value: datetime | None) -> str | None:
 _SNAPSHOTS: Mapping[type[models.Model], Callable[..., dict[str, object]]] = {
     Environment: _environment,
     Host: _host,
+    OnCallOverride: _override,
     Person: _person,
+    Rota: _rota,
     Service: _service,
     Team: _team,
 }

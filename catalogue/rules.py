@@ -80,6 +80,16 @@ def host_name_problem(name: str) -> str | None:
     return "Use the machine's own name: letters, digits, dots, hyphens and underscores, at most 253 characters."
 
 
+def quiet_problem(since: object, until: object) -> tuple[str, str] | None:
+    """The field and why these cannot be somebody's quiet hours, or None. They may reach over midnight."""
+    if (since is None) != (until is None):
+        missing = "quiet_from" if since is None else "quiet_until"
+        return missing, "Give both quiet_from and quiet_until, or neither."
+    if since is not None and since == until:
+        return "quiet_until", "Quiet hours that end when they begin are none; leave both out."
+    return None
+
+
 @cache
 def _zones() -> frozenset[str]:
     return frozenset(available_timezones())

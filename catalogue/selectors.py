@@ -5,7 +5,7 @@ from collections.abc import Collection
 from django.db.models import Prefetch, QuerySet
 from django.db.models.expressions import RawSQL
 
-from catalogue.models import Dependency, Environment, Host, Person, Service, Team
+from catalogue.models import Dependency, Environment, Host, Person, Service, Subscription, Team
 
 # UNION (not UNION ALL) drops what was found before, so the walk ends even on a cycle.
 _WALK = """
@@ -49,6 +49,11 @@ def services() -> QuerySet[Service]:
         .prefetch_related(direct)
         .order_by("-created_at", "-pk")
     )
+
+
+def subscriptions() -> QuerySet[Subscription]:
+    """Every subscription with its service and person, newest first."""
+    return Subscription.objects.select_related("service", "person").order_by("-requested_at", "-pk")
 
 
 def requirements_of(services: Collection[Service]) -> QuerySet[Service]:

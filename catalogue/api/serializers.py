@@ -4,11 +4,11 @@ from django.contrib.auth import get_user_model
 from django.utils.text import slugify
 from rest_framework import serializers
 
-from catalogue import rules
-from catalogue.models import ContactAddress, Environment, Host, Person, Service, Team
-from catalogue.rules import TIERS
+from catalogue import rules, subscribing
+from catalogue.models import ContactAddress, Environment, Host, Person, Service, Subscription, Team
+from catalogue.rules import LONGEST_ADDRESS, TIERS
 from catalogue.services import Row
-from sysops.api.serializers import ModelSerializer
+from sysops.api.serializers import Id, ModelSerializer, Serializer
 
 
 class _Named(ModelSerializer[Row]):
@@ -77,7 +77,7 @@ class PersonSerializer(_Named[Person]):
 
     class Meta:
         model = Person
-        fields = ["slug", "name", "time_zone", "user", "contacts", "created_at"]
+        fields = ["slug", "name", "time_zone", "quiet_from", "quiet_until", "user", "contacts", "created_at"]
 
     def validate_contacts(self, value: list[dict[str, str]]) -> list[tuple[str, str]]:
         """As the service takes them. A PATCH leaves out what stays, but not half a contact."""
@@ -135,3 +135,35 @@ class ModeSerializer(serializers.Serializer[object]):
 
     mode = serializers.ChoiceField(choices=["normal", "maintenance"])
     until = serializers.DateTimeField(required=False, allow_null=True)
+
+
+class SignUpSerializer(Serializer[object]):
+    """Who wants to be told."""
+
+    email = serializers.RegexField(
+        f"^{subscribing.EMAIL_PATTERN}$",
+        max_length=LONGEST_ADDRESS,
+        trim_whitespace=False,
+        help_text="A link is mailed there; without a click on it nothing else is.",
+        error_messages={"invalid": subscribing.NO_EMAIL},
+    )
+
+
+class SignedUpSerializer(serializers.Serializer[object]):
+    """The same for every address."""
+
+    detail = serializers.CharField()
+
+
+class SubscriptionSerializer(ModelSerializer[Subscription]):
+    """Somebody who is told: one of our people, or an address from outside."""
+
+    id = Id()
+    person: serializers.SlugRelatedField[Person] = serializers.SlugRelatedField(
+        slug_field="slug", read_only=True, allow_null=True
+    )
+
+    class Meta:
+        model = Subscription
+        fields = ["id", "person", "email", "state", "requested_at", "confirmed_at", "ended_at"]
+        read_only_fields = fields

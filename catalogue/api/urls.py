@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from catalogue.api import views
+from catalogue.api import oncall, public, transfer, views
 from sysops.api.routers import Router
 
 _router = Router()
@@ -13,6 +13,18 @@ _router.register("hosts", views.HostViewSet, basename="host")
 _router.register("environments", views.EnvironmentViewSet, basename="environment")
 
 urls: list[URLPattern | URLResolver] = [
-    path("services/<str:slug>/mode", views.ModeView.as_view(), name="service-mode"),
+    path(
+        "services/<str:slug>/subscriptions",
+        public.SubscriptionViewSet.as_view({"get": "list", "post": "create"}),
+        name="subscription-list",
+    ),
+    path(
+        "services/<str:slug>/subscriptions/<str:pk>",
+        public.SubscriptionViewSet.as_view({"delete": "destroy"}),
+        name="subscription-detail",
+    ),
+    path("services/<str:slug>/mode", public.ModeView.as_view(), name="service-mode"),
+    *oncall.urls,
+    *transfer.urls,
     *_router.urls,
 ]

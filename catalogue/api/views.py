@@ -3,8 +3,6 @@
 from typing import ClassVar
 
 import django_filters
-from django.db.models import QuerySet
-from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
@@ -15,7 +13,6 @@ from catalogue import rules, selectors, services
 from catalogue.api.serializers import (
     EnvironmentSerializer,
     HostSerializer,
-    ModeSerializer,
     PersonSerializer,
     ServiceSerializer,
     TeamSerializer,
@@ -25,7 +22,7 @@ from catalogue.rules import Kind, State, label
 from catalogue.services import Row
 from sysops.api.filters import FilterSet, Name
 from sysops.api.problems import Conflict
-from sysops.api.views import PUBLIC, ReadViewSet, View
+from sysops.api.views import ReadViewSet
 
 _IN_USE = OpenApiResponse(description="Something refers to it; `used_by` names what.")
 
@@ -130,32 +127,3 @@ class ServiceViewSet(_CatalogueViewSet[Service]):
     queryset = selectors.services()
     filterset_class = ServiceFilter
     ordering_fields = ("created_at", "name", "slug", "tier")
-
-
-class ModeView(View):
-    """Whether a service is in maintenance, for its own proxy or code.
-
-    Only maintenance answers 503. A service that a check found down still answers "normal" here: a proxy that
-    turned users away for it would keep the check from ever seeing it recover.
-    """
-
-    authentication_classes = ()
-    rights: ClassVar[dict[str, str]] = {"get": PUBLIC}
-
-    @extend_schema(responses={200: ModeSerializer, 503: ModeSerializer}, auth=[])
-    def get(self, request: Request, slug: str) -> Response:
-        service: Service | None = _by_slug(slug).first()
-        if service is None:
-            raise Http404(f"There is no service {slug!r}.")
-        if service.state != State.MAINTENANCE:
-            return Response({"mode": "normal"}, headers={"Cache-Control": "no-store"})
-        wait = rules.retry_after_seconds(until=service.state_until, now=timezone.now())
-        return Response(
-            {"mode": "maintenance", "until": service.state_until},
-            status.HTTP_503_SERVICE_UNAVAILABLE,
-            headers={"Retry-After": str(wait), "Cache-Control": "no-store"},
-        )
-
-
-def _by_slug(slug: str) -> QuerySet[Service]:
-    return Service.objects.filter(slug=slug).only("state", "state_until")

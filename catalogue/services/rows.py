@@ -54,7 +54,7 @@ def change(row: Row, values: Mapping[str, object], *, by: Actor, at: datetime) -
     """
     with one_change(records.called(row)):
         if "depends_on" in values:
-            _lock_dependencies()  # before the row: the other order is a deadlock between two who depend on each other
+            lock_dependencies()  # before the row: the other order is a deadlock between two who depend on each other
         fresh = locked(row)
         before = records.snapshot(fresh)
         fixed = records.identity(type(row))
@@ -131,7 +131,7 @@ def one_change(what: str) -> Iterator[None]:
         raise Overtaken(f"Somebody else changed {what} at the same moment. Look again, then repeat it.") from exc
 
 
-def _lock_dependencies() -> None:
+def lock_dependencies() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_DEPENDENCIES_LOCK])
 
@@ -166,7 +166,7 @@ def _write(row: Entry, values: Mapping[str, object]) -> None:
 def _write_depends_on(row: Entry, value: object) -> None:
     assert isinstance(row, Service)
     assert isinstance(value, Collection)
-    _lock_dependencies()
+    lock_dependencies()
     wanted: dict[int, Service] = {required.pk: required for required in value}
     refuse_cycle(row, list(wanted.values()))
     Dependency.objects.filter(service=row).exclude(requires__in=wanted).delete()

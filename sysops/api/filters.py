@@ -88,8 +88,9 @@ class Name(django_filters.Filter):
             return qs
         row = self.related._default_manager.filter(**{self.to: value}).first()
         if row is None:
-            name = self.related._meta.verbose_name
-            raise invalid({str(self.extra.get("label") or self.field_name): f"There is no {name} {value!r}."})
+            kind = self.related._meta.verbose_name
+            own = next(name for name, known in self.parent.filters.items() if known is self)
+            raise invalid({own: f"There is no {kind} {value!r}."})
         return qs.filter(**{self.field_name: row})
 
 

@@ -18,9 +18,10 @@ from sysops.api.permissions import PUBLIC, HasRight
 from sysops.api.problems import invalid
 from sysops.api.renderers import FirstUnlessAsked
 
-__all__ = ["PUBLIC", "Guarded", "ReadViewSet", "View"]
+__all__ = ["PUBLIC", "Guarded", "NumberedViewSet", "ReadViewSet", "View"]
 
 M = TypeVar("M", bound=models.Model)
+MOST_DIGITS = 18  # fits a bigint; Python refuses to read thousands of digits as a number
 
 
 class Guarded(APIView):
@@ -58,3 +59,13 @@ class ReadViewSet(Guarded, ListModelMixin, RetrieveModelMixin, GenericViewSet[M]
 
     lookup_value_regex = "[^/]+"
     ordering_fields: ClassVar[tuple[str, ...] | dict[str, str]] = ()
+
+
+class NumberedViewSet(ReadViewSet[M]):
+    """Rows by number. Ids are opaque to clients; whatever is no key of ours is simply not there."""
+
+    def get_object(self) -> M:
+        given = str(self.kwargs["pk"])
+        if not (given.isascii() and given.isdigit()) or len(given) > MOST_DIGITS:
+            raise Http404
+        return super().get_object()

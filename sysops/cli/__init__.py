@@ -2,7 +2,7 @@
 
 import click
 
-from sysops.cli import backups, core
+from sysops.cli import backups, calendar, catalogue, core, maintenance
 
 
 @click.group()
@@ -23,5 +23,11 @@ for _command in (
     backups.restores,
     backups.stop_server,
     backups.check_source,
+    catalogue.on_call,
+    catalogue.catalogue,
+    maintenance.schedule,
+    maintenance.windows,
+    maintenance.window,
+    calendar.calendar_link,
 ):
     main.add_command(_command)

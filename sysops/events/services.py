@@ -37,16 +37,26 @@ class BadEvent(ValueError):
 
 def publish(name: str, *, subject: object, at: datetime, data: Mapping[str, object] | None = None) -> int:
     """See sysops.events.publish."""
+    return publish_many(name, {str(subject): data or {}}, at=at)[0]
+
+
+def publish_many(name: str, data: Mapping[str, Mapping[str, object]], *, at: datetime) -> list[int]:
+    """See sysops.events.publish_many."""
     if not connection.in_atomic_block:
         raise NotInTransaction(f"Publish {name} inside transaction.atomic(), together with the change it tells of")
-    _check(name, subject, at, data)
-    event = Event.objects.create(name=name, subject=str(subject), at=at, data=dict(data or {}))
+    for subject, facts in data.items():
+        _check(name, subject, at, facts)
+    events = Event.objects.bulk_create(
+        [Event(name=name, subject=str(subject), at=at, data=dict(facts)) for subject, facts in data.items()]
+    )
     wanting = registry.wanting(name)
-    Delivery.objects.bulk_create([Delivery(event=event, subscriber=who, due_at=at) for who in wanting])
+    Delivery.objects.bulk_create(
+        [Delivery(event=event, subscriber=who, due_at=at) for event in events for who in wanting]
+    )
     # One wake-up per transaction however many events it publishes; a rolled back savepoint takes its own along.
-    if wanting and not any(callback is _wake_relay for _, callback, *_ in connection.run_on_commit):
+    if events and wanting and not any(callback is _wake_relay for _, callback, *_ in connection.run_on_commit):
         transaction.on_commit(_wake_relay, robust=True)
-    return event.pk
+    return [event.pk for event in events]
 
 
 def relay(*, now: Clock, limit: int = LIMIT) -> int:

@@ -1,7 +1,7 @@
 """The catalogue over HTTP."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth.models import User
@@ -192,30 +192,6 @@ def test_lists_cost_the_same_number_of_queries_however_long(
 
     with django_assert_num_queries(2 + queries):  # the token and the count
         assert len(admin.get(f"{ROOT}/{address}").json()["results"]) >= 3
-
-
-def test_the_mode_of_a_service_is_public_and_tells_when_to_come_back() -> None:
-    service = make(Service, "shop")
-    until = datetime.now(UTC) + timedelta(hours=1)
-
-    normal = APIClient().get(f"{ROOT}/services/shop/mode")
-    services.set_state(service, State.MAINTENANCE, until=until, by=BY, at=NOW)
-    held = APIClient().get(f"{ROOT}/services/shop/mode/")
-
-    assert (normal.status_code, normal.json()) == (200, {"mode": "normal"})
-    assert held.status_code == 503
-    assert held.json()["mode"] == "maintenance"
-    assert datetime.fromisoformat(held.json()["until"]) == until
-    assert 3590 <= int(held["Retry-After"]) <= 3600
-    assert held["Cache-Control"] == "no-store"
-    assert APIClient().get(f"{ROOT}/services/nowhere/mode").status_code == 404
-
-
-def test_a_service_that_is_down_is_not_told_to_turn_users_away() -> None:
-    service = make(Service, "shop")
-    services.set_state(service, State.DOWN, by=BY, at=NOW)
-
-    assert APIClient().get(f"{ROOT}/services/shop/mode").json() == {"mode": "normal"}
 
 
 def test_the_state_cannot_be_written_over_the_api(admin: APIClient) -> None:
