@@ -36,12 +36,18 @@ class Alert(models.Model):
         ]
         indexes = [
             models.Index(fields=["service", "raised_at"], name="alerting_alert_service"),
-            models.Index(
-                fields=["held_back_at"],
-                condition=models.Q(resolved_at=None, told_at=None),
-                name="alerting_alert_held",
-            ),
+            models.Index(fields=["held_back_at"], condition=models.Q(resolved_at=None), name="alerting_alert_held"),
         ]
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is held back and nobody was told: that it began, or that it became worse since."""
+        return self.held_back_at is not None and (self.told_at is None or self.told_at < self.held_back_at)
+
+    @property
+    def link(self) -> str:
+        """Where to look, when that is a page of ours."""
+        return self.path if self.path.startswith("/") and not self.path.startswith(("//", "/\\")) else ""

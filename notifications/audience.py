@@ -9,6 +9,7 @@ class Audience:
     """Ids of catalogue rows. Whoever is in it several times, or by several ways, is told once.
 
     `subscribers_of`: confirmed subscribers of these services, by e-mail whatever the routes say.
+    `subscriptions`: these subscriptions themselves, confirmed or not: who is asked to confirm one.
     `owners_of`: the owner teams of these services: every member, and the places their routes lead to.
     `on_call_of`: who is on call for these teams at the fan-out (the whole team when nobody is named).
     `teams`, `people`: all of them. `operators`: whoever runs Sysops itself: people whose account has the admin role,
@@ -16,6 +17,7 @@ class Audience:
     """
 
     subscribers_of: tuple[int, ...] = ()
+    subscriptions: tuple[int, ...] = ()
     owners_of: tuple[int, ...] = ()
     on_call_of: tuple[int, ...] = ()
     teams: tuple[int, ...] = ()

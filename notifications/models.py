@@ -123,6 +123,7 @@ class Delivery(models.Model):
     state = models.CharField(max_length=10, choices=_choices(DeliveryState), default=DeliveryState.PENDING.value)
     attempt = models.PositiveSmallIntegerField(default=0)
     due_at = models.DateTimeField()
+    first_tried_at = models.DateTimeField(null=True, blank=True, help_text="Begins the day it may wait for its channel")
     lease_until = models.DateTimeField(null=True, blank=True)
     sent_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)

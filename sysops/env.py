@@ -2,17 +2,21 @@
 
 import json
 import os
+import re
 import secrets
 import socket
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "SYSOPS_"
 STACK_FILE = "stack.json"
+SMTP_SECURITY = {("smtp", "starttls"), ("smtp", "none"), ("smtps", "tls")}
+MAIL_ADDRESS = re.compile(r"[^\x00-\x1f\x7f<>@]*<[^@\s<>]+@[^@\s<>]+>|[^@\s<>]+@[^@\s<>]+")
 
 
 class BadEnvironment(Exception):
@@ -78,6 +82,18 @@ class Environment(BaseSettings):
     expected_workers: Annotated[list[str], NoDecode] = Field(
         default=[], description="Names of the Celery workers that must be there (name@host), comma separated."
     )
+    allow_private_targets: bool = Field(
+        default=False, description="Whether webhooks and chat channels may lead to private and loopback addresses."
+    )
+    calendar_feed: Literal["public", "secret", "off"] = Field(
+        default="public", description="Who may read the calendar of maintenance: anybody, who has its link, or nobody."
+    )
+    smtp_url: SecretStr | None = Field(
+        default=None, description="Mail server: smtp://user:password@host:587, smtps:// for TLS from the start."
+    )
+    mail_from: str | None = Field(
+        default=None, description="Who messages are from; unset is `sysops` at the host of the public URL."
+    )
     sentry_dsn: SecretStr | None = Field(default=None, description="Where Sysops reports its own errors.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
     log_format: Literal["console", "json"] = Field(default="console", description="Shape of log lines.")
@@ -102,6 +118,30 @@ class Environment(BaseSettings):
         schemes = ("redis://", "rediss://", "redis+socket://")
         if value and not value.get_secret_value().startswith(schemes):
             raise ValueError("must begin with redis://, rediss:// or redis+socket://")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_only(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value.get_secret_value())
+            whole = parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # a port that is no number
+            whole = False
+        if not whole:
+            raise ValueError("must look like smtp://user:password@host:587 or smtps://user:password@host:465")
+        wanted = parse_qs(parts.query, keep_blank_values=True)
+        if set(wanted) - {"security"} or (wanted and (parts.scheme, *wanted["security"]) not in SMTP_SECURITY):
+            raise ValueError("may end in ?security=starttls (which is the default) or ?security=none, and nothing else")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _an_address(cls, value: str | None) -> str | None:
+        if value and not MAIL_ADDRESS.fullmatch(value):
+            raise ValueError("must be an address such as sysops@example.org or Sysops <sysops@example.org>")
         return value
 
     @field_validator("data_dir", "backup_dir", "scratch_dir", "restore_dir")

@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-pk'],
-                'indexes': [models.Index(fields=['service', 'raised_at'], name='alerting_alert_service'), models.Index(condition=models.Q(('resolved_at', None), ('told_at', None)), fields=['held_back_at'], name='alerting_alert_held')],
+                'indexes': [models.Index(fields=['service', 'raised_at'], name='alerting_alert_service'), models.Index(condition=models.Q(('resolved_at', None)), fields=['held_back_at'], name='alerting_alert_held')],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('resolved_at', None)), fields=('key',), name='alerting_alert_one_open_per_key')],
             },
         ),

@@ -85,6 +85,7 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(choices=[('pending', 'Pending'), ('sending', 'Sending'), ('sent', 'Sent'), ('dead', 'Dead'), ('dropped', 'Dropped')], default='pending', max_length=10)),
                 ('attempt', models.PositiveSmallIntegerField(default=0)),
                 ('due_at', models.DateTimeField()),
+                ('first_tried_at', models.DateTimeField(blank=True, help_text='Begins the day it may wait for its channel', null=True)),
                 ('lease_until', models.DateTimeField(blank=True, null=True)),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
                 ('ended_at', models.DateTimeField(blank=True, null=True)),

@@ -1,0 +1,31 @@
+"""What happens to an alert when it is noticed, and when maintenance ends. Pure: no Django, no clock, no I/O."""
+
+from enum import StrEnum
+
+from notifications.rules import Level
+
+_ORDER = (Level.INFO, Level.WARNING, Level.CRITICAL)
+
+
+class Step(StrEnum):
+    """What to do with an alert now."""
+
+    NOTHING = "nothing"
+    TELL = "tell"
+    HOLD = "hold"
+
+
+def highest(old: Level, new: Level) -> Level:
+    """How much an open alert matters: it rises while it is open and never falls."""
+    return max(old, new, key=_ORDER.index)
+
+
+def rises(old: Level, new: Level) -> bool:
+    return highest(old, new) is not old
+
+
+def next_step(*, news: bool, waits: bool, in_maintenance: bool) -> Step:
+    """`news`: there is something nobody was told yet. `waits`: it is held back already."""
+    if in_maintenance:
+        return Step.HOLD if news and not waits else Step.NOTHING
+    return Step.TELL if news or waits else Step.NOTHING

@@ -1,0 +1,261 @@
+"""E-mail over SMTP. Without a host of its own a channel uses the mail server of the environment."""
+
+import re
+import smtplib
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from email.utils import formataddr, parseaddr
+from ipaddress import ip_address
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from django.conf import settings as django_settings
+from django.core.mail import EmailMultiAlternatives
+from django.core.mail.backends.smtp import EmailBackend
+
+from notifications.channels.base import Letter, Receipt, SendError
+from sysops.env import MAIL_ADDRESS
+from sysops.kernel.redaction import redact
+
+TIMEOUT_SECONDS = 10
+PORTS = {"none": 25, "starttls": 587, "tls": 465}
+NOT_CONFIGURED = (
+    "No mail server is configured: set SYSOPS_SMTP_URL (smtp://user:password@host:587) and SYSOPS_MAIL_FROM, "
+    "or give this channel a host of its own."
+)
+_ADDRESS = f"^(?:{MAIL_ADDRESS.pattern})$"
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """Where mail is handed in, and who it is from."""
+
+    host: str
+    port: int
+    security: str
+    username: str
+    password: str
+    sender: str
+    timeout: int
+
+    def __repr__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class EmailDriver:
+    """Mail to each person, by SMTP."""
+
+    label = "E-mail"
+    reaches = "email"
+    settings_schema: Mapping[str, object] = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "host": {
+                "type": "string",
+                "title": "Mail server",
+                "maxLength": 253,
+                "pattern": r"^[A-Za-z0-9.:_-]*$",
+                "description": "Blank: the one in SYSOPS_SMTP_URL.",
+            },
+            "port": {
+                "type": "integer",
+                "title": "Port",
+                "minimum": 1,
+                "maximum": 65535,
+                "description": "Without: 587 for starttls, 465 for tls, 25 for none.",
+            },
+            "security": {
+                "type": "string",
+                "title": "Encryption",
+                "enum": ["starttls", "tls", "none"],
+                "default": "starttls",
+                "description": "none sends the password and the mail as they are: for a server on the same machine.",
+            },
+            "username": {"type": "string", "title": "User", "maxLength": 254},
+            "password": {"type": "string", "title": "Password", "maxLength": 1000, "writeOnly": True},
+            "from_address": {
+                "type": "string",
+                "title": "From",
+                "maxLength": 254,
+                "pattern": _ADDRESS,
+                "description": "Such as Sysops <sysops@example.org>. Without: SYSOPS_MAIL_FROM.",
+            },
+            "timeout": {
+                "type": "integer",
+                "title": "Time-out in seconds",
+                "minimum": 1,
+                "maximum": TIMEOUT_SECONDS,
+                "default": TIMEOUT_SECONDS,
+            },
+        },
+    }
+
+    def open(self, settings: Mapping[str, object]) -> AbstractContextManager["EmailSender"]:
+        """A signed-in connection for one batch. Raises SendError for the whole channel."""
+        return _connected(mail_server(settings))
+
+
+class EmailSender:
+    """An open connection to a mail server."""
+
+    def __init__(self, backend: EmailBackend, server: MailServer) -> None:
+        self._backend = backend
+        self._server = server
+        self.lost = False
+
+    def send(self, letter: Letter) -> Receipt:
+        """Hand in one mail. Raises SendError."""
+        mail = written(letter, sender=self._server.sender)
+        try:
+            self._backend.send_messages([mail])
+        except (OSError, UnicodeError, ValueError) as exc:  # smtplib's own errors are OSErrors
+            problem = refusal(exc, self._server)
+            self.lost = problem.whole_channel
+            raise problem from exc
+        return Receipt(str(mail.extra_headers["Message-ID"]))
+
+
+def mail_server(settings: Mapping[str, object]) -> MailServer:
+    """The mail server of these settings, or of the environment. Raises SendError when there is none."""
+    env = django_settings.ENV
+    if not settings.get("host"):
+        if env.smtp_url is None:
+            raise SendError(NOT_CONFIGURED, whole_channel=True)
+        settings = {**settings, **_of_url(env.smtp_url.get_secret_value())}
+    host, security = str(settings["host"]), str(settings.get("security") or "starttls")
+    if env.profile == "test" and not _is_loopback(host):
+        raise SendError(f"A test may not send mail through {host}.", whole_channel=True)
+    username = str(settings.get("username") or "")
+    own = urlsplit(env.public_url).hostname if env.public_url else env.host_name
+    return MailServer(
+        host=host,
+        port=int(str(settings.get("port") or PORTS[security])),
+        security=security,
+        username=username,
+        password=str(settings.get("password") or ""),
+        sender=str(settings.get("from_address") or env.mail_from or f"Sysops <sysops@{own}>"),
+        timeout=int(str(settings.get("timeout") or TIMEOUT_SECONDS)),
+    )
+
+
+def written(letter: Letter, *, sender: str) -> EmailMultiAlternatives:
+    """The letter as a mail: text and HTML, with an id that stays the same however often it is sent."""
+    domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
+    headers = {
+        "Message-ID": f"<{letter.id}@{domain}>",
+        "Auto-Submitted": "auto-generated",
+        "X-Sysops-Kind": letter.kind,
+    }
+    if letter.thread:
+        about = f"<thread.{re.sub(r'[^A-Za-z0-9]+', '-', letter.thread)}@{domain}>"
+        headers |= {"References": about, "In-Reply-To": about}
+    if letter.unsubscribe_url:
+        headers |= {
+            "List-Unsubscribe": f"<{letter.unsubscribe_url}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        }
+    mail = EmailMultiAlternatives(
+        letter.subject,
+        letter.text,
+        sender,
+        [formataddr((letter.name, letter.to)) if letter.name else letter.to],
+        headers=headers,
+    )
+    mail.attach_alternative(letter.html, "text/html")
+    return mail
+
+
+def refusal(exc: Exception, server: MailServer) -> SendError:
+    """What an error of smtplib means: for this address, or for everybody."""
+    match exc:
+        case smtplib.SMTPRecipientsRefused():
+            code, answer = next(iter(exc.recipients.values()))
+            return _answered(code, answer, server)
+        case smtplib.SMTPSenderRefused():
+            said = f"{server!r} does not take mail from {exc.sender}: {_words(exc.smtp_code, exc.smtp_error)}"
+            return SendError(_clean(said, server), whole_channel=True)
+        case smtplib.SMTPAuthenticationError():
+            said = f"{server!r} refused the user and password: {_words(exc.smtp_code, exc.smtp_error)}"
+            return SendError(_clean(said, server), whole_channel=True)
+        case smtplib.SMTPDataError():
+            return _answered(exc.smtp_code, exc.smtp_error, server)
+        case smtplib.SMTPNotSupportedError():
+            said = f"{server!r} cannot do what is asked of it: {exc} Look at the channel's encryption and user."
+            return SendError(_clean(said, server), whole_channel=True)
+        case UnicodeError() | ValueError() if not isinstance(exc, OSError):
+            return SendError(f"This cannot be the address of a mail: {_clean(str(exc), server)}", permanent=True)
+        case TimeoutError():
+            said = f"{server!r} does not answer within {server.timeout} s."
+            return SendError(said, whole_channel=True)
+        case _:
+            return SendError(f"{server!r} cannot be used: {_clean(str(exc), server)}", whole_channel=True)
+
+
+@contextmanager
+def _connected(server: MailServer) -> Iterator[EmailSender]:
+    backend = EmailBackend(
+        host=server.host,
+        port=server.port,
+        username=server.username,
+        password=server.password,
+        use_tls=server.security == "starttls",
+        use_ssl=server.security == "tls",
+        timeout=server.timeout,
+    )
+    try:
+        backend.open()
+    except (OSError, ValueError) as exc:
+        _hang_up(backend)
+        problem = refusal(exc, server)
+        raise SendError(str(problem), whole_channel=True) from exc
+    sender = EmailSender(backend, server)
+    try:
+        yield sender
+    finally:
+        if sender.lost and backend.connection is not None:
+            backend.connection.close()  # a server that hangs would let us wait for its farewell as well
+            backend.connection = None
+        _hang_up(backend)
+
+
+def _hang_up(backend: EmailBackend) -> None:
+    try:
+        backend.close()
+    except OSError:
+        pass  # it was accepted or refused before; the other side is gone
+
+
+def _of_url(url: str) -> dict[str, object]:
+    parts = urlsplit(url)
+    security = "tls" if parts.scheme == "smtps" else parse_qs(parts.query).get("security", ["starttls"])[-1]
+    found: dict[str, object] = {
+        "host": parts.hostname or "",
+        "port": parts.port or PORTS[security],
+        "security": security,
+        "username": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+    }
+    return found
+
+
+def _answered(code: int, answer: bytes | str, server: MailServer) -> SendError:
+    closing = code == 421  # "I am going away": that is about everybody
+    said = _clean(f"{server!r} refused it: {_words(code, answer)}", server)
+    return SendError(said, permanent=500 <= code < 600, whole_channel=closing)
+
+
+def _words(code: int, answer: bytes | str) -> str:
+    said = answer.decode(errors="replace") if isinstance(answer, bytes) else answer
+    return f"{code} {' '.join(said.split())}"
+
+
+def _clean(said: str, server: MailServer) -> str:
+    return redact(" ".join(said.split()), [server.password])[:500]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,61 @@
+"""From an alert to what its owners read."""
+
+import pytest
+
+from catalogue.models import Person, Team
+from catalogue.services import create
+from notifications.models import Delivery, Message
+from notifications.rules import Level
+from notifications.services.channels import ensure_defaults
+from notifications.services.fan_out import fan_out
+from notifications.services.rendering import Recipient, render
+from tests.alerting.support import BY, MINUTE, NOW, back_to, fire, maintenance, make_service, release, resolve
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def owners(monkeypatch: pytest.MonkeyPatch) -> Team:
+    """A team of one, who has an e-mail address; nobody wakes a queue."""
+    from notifications.services import fan_out as spreading
+
+    monkeypatch.setattr(spreading, "wake", lambda *_, **__: True)
+    ensure_defaults(by=BY, at=NOW)
+    contacts = [("email", "ada@example.org")]
+    ada = create(Person, {"slug": "ada", "name": "Ada", "contacts": contacts}, by=BY, at=NOW)
+    return create(Team, {"slug": "shop", "name": "Shop team", "members": [ada]}, by=BY, at=NOW)
+
+
+def read() -> list[tuple[str, str, str]]:
+    """Address, subject and text of everything that is on its way, in order."""
+    fan_out(now=lambda: NOW + 10 * MINUTE)
+    rows = Delivery.objects.select_related("message").order_by("message_id", "pk")
+    filled = [(row.address, render(row.message, Recipient(row.address, row.name, row.zone)).filled) for row in rows]
+    return [(address, words.subject, words.text) for address, words in filled]
+
+
+def test_the_owners_read_that_it_began_and_that_it_is_over(owners: Team) -> None:
+    service = make_service("shop-db", owner=owners)
+    fire(service, level=Level.CRITICAL, title="Backups fail\r\nBcc: everybody@example.org", detail="No space left.")
+    resolve()
+
+    (to, began, why), (also_to, over, how) = read()
+
+    assert (to, also_to) == ("ada@example.org", "ada@example.org")
+    assert began == "Critical, Shop-db: Backups fail Bcc: everybody@example.org"
+    assert "No space left." in why
+    assert over.startswith("Resolved, Shop-db: ")
+    assert "A backup succeeded." in how
+
+
+def test_what_outlived_the_maintenance_says_that_it_began_in_it(owners: Team) -> None:
+    service = make_service("shop-db", owner=owners)
+    maintenance(service)
+    fire(service)
+    assert not Message.objects.exists()
+    back_to(service)
+    release()
+
+    ((_, _, text),) = read()
+
+    assert "It began during Window 12: new disks, was held back and has not ended with it." in text
