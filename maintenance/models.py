@@ -107,6 +107,9 @@ class Window(models.Model):
     start_refused_because = models.CharField(max_length=1000, blank=True, default="")
     series = models.ForeignKey(Series, on_delete=models.PROTECT, null=True, blank=True, related_name="windows")
     occurrence = models.DateTimeField(null=True, blank=True, help_text="The start the series' rule names")
+    behind_series = models.BooleanField(
+        default=False, editable=False, help_text="Its series has changed or ended, and the window has yet to follow"
+    )
     note = models.CharField(max_length=500, blank=True, default="", help_text="E.g. that its local time does not exist")
     report = models.JSONField(null=True, blank=True, editable=False, help_text="Frozen at completion")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -133,8 +136,19 @@ class Window(models.Model):
         indexes = [
             models.Index(fields=["scheduled_start", "id"], name="maintenance_window_start"),
             models.Index(fields=["scheduled_end"], name="maintenance_window_end"),
-            models.Index(fields=["status", "scheduled_start"], name="maintenance_window_status"),
+            models.Index(fields=["status", "scheduled_start", "id"], name="maintenance_window_status"),
             models.Index(fields=["-created_at", "-id"], name="maintenance_window_created"),
+            models.Index(fields=["series"], condition=models.Q(behind_series=True), name="maintenance_window_behind"),
+            models.Index(
+                fields=["scheduled_start"],
+                condition=models.Q(start_asked_at__isnull=False),
+                name="maintenance_window_asked",
+            ),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(status=Status.COMPLETED.value, report__isnull=True),
+                name="maintenance_window_unreported",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 from django.conf import settings
-from django.db.models import Model
-from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
@@ -23,26 +21,13 @@ from backups.services import config, requests, restores, verifications
 from backups.workshop import check_source, here
 from sysops.access.driver_settings import BadSettings
 from sysops.api.problems import Conflict, invalid
-from sysops.api.views import ReadViewSet, View
+from sysops.api.views import NumberedViewSet, ReadViewSet, View
 from sysops.kernel.clock import utc_now
-
-M = TypeVar("M", bound=Model)
-LARGEST_ID = 2**63 - 1
 
 
 def accepted(data: object, location: str) -> Response:
     """202 with the record, and where to poll it."""
     return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": location})
-
-
-class NumberedViewSet(ReadViewSet[M]):
-    """Rows by number. Ids are opaque to clients; whatever is no key of ours is simply not there."""
-
-    def get_object(self) -> M:
-        given = str(self.kwargs["pk"])
-        if not (given.isascii() and given.isdigit()) or int(given) > LARGEST_ID:
-            raise Http404
-        return super().get_object()
 
 
 class TakeBackup(View):

@@ -73,6 +73,7 @@ class Migration(migrations.Migration):
                 ('start_asked_by', models.CharField(blank=True, default='', max_length=255)),
                 ('start_refused_because', models.CharField(blank=True, default='', max_length=1000)),
                 ('occurrence', models.DateTimeField(blank=True, help_text="The start the series' rule names", null=True)),
+                ('behind_series', models.BooleanField(default=False, editable=False, help_text='Its series has changed or ended, and the window has yet to follow')),
                 ('note', models.CharField(blank=True, default='', help_text='E.g. that its local time does not exist', max_length=500)),
                 ('report', models.JSONField(blank=True, editable=False, help_text='Frozen at completion', null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
@@ -172,11 +173,23 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='window',
-            index=models.Index(fields=['status', 'scheduled_start'], name='maintenance_window_status'),
+            index=models.Index(fields=['status', 'scheduled_start', 'id'], name='maintenance_window_status'),
         ),
         migrations.AddIndex(
             model_name='window',
             index=models.Index(fields=['-created_at', '-id'], name='maintenance_window_created'),
+        ),
+        migrations.AddIndex(
+            model_name='window',
+            index=models.Index(condition=models.Q(('behind_series', True)), fields=['series'], name='maintenance_window_behind'),
+        ),
+        migrations.AddIndex(
+            model_name='window',
+            index=models.Index(condition=models.Q(('start_asked_at__isnull', False)), fields=['scheduled_start'], name='maintenance_window_asked'),
+        ),
+        migrations.AddIndex(
+            model_name='window',
+            index=models.Index(condition=models.Q(('report__isnull', True), ('status', 'completed')), fields=['id'], name='maintenance_window_unreported'),
         ),
         migrations.AddConstraint(
             model_name='window',

@@ -1,0 +1,297 @@
+"""`sysops schedule`, `windows` and `window`: what they print, their exit codes, the spans they understand."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalogue.models import Service
+from maintenance.models import Window
+from sysops.cli import main
+from sysops.cli.spans import BadSpan, read_length, read_span
+from tests.maintenance.support import make_service
+
+ROOT = Path(__file__).parents[2]
+DAY = (datetime.now(UTC) + timedelta(days=3)).date().isoformat()
+HOUR = timedelta(hours=1)
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Cli = Callable[..., Done]
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """Runs the command inside this process, which is much quicker than one of its own."""
+
+    def run(*words: str) -> Done:
+        found = CliRunner().invoke(main, words)
+        if found.exception and not isinstance(found.exception, SystemExit):
+            raise found.exception
+        return Done(found.exit_code, found.stdout, found.stderr)
+
+    return run
+
+
+@pytest.fixture
+def process(child_environ: dict[str, str]) -> Cli:
+    """Runs the command as people do."""
+
+    def run(*words: str) -> Done:
+        done = subprocess.run(
+            [sys.executable, "-m", "sysops.cli", *words],
+            cwd=ROOT,
+            env=child_environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def shop_db(transactional_db: None) -> Service:
+    """shop-db, on which shop stands."""
+    below = make_service("shop-db")
+    make_service("shop", below)
+    return below
+
+
+def scheduled(cli: Cli, *more: str, span: str = f"{DAY} 02:00-04:00") -> str:
+    """The number of a window that the command has scheduled."""
+    done = cli("schedule", "--window", span, "--service", "shop-db", "--title", "Upgrade", "--json", *more)
+    assert done.returncode == 0, done.stderr
+    return str(json.loads(done.stdout)["id"])
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def test_a_window_is_scheduled_as_people_say_it(process: Cli, shop_db: Service) -> None:
+    done = process(
+        "schedule", "--window", f"{DAY} 02:00-04:00", "--service", "shop-db", "--title", "Upgrade <db>",
+        "--zone", "Asia/Tokyo", "--starts-itself", "--completes-itself", "--no-mode", "--description", "No orders.",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    window = Window.objects.get()
+    assert window.scheduled_start == utc(f"{DAY}T02:00") - timedelta(hours=9)
+    assert (window.estimated_duration_seconds, window.time_zone) == (7200, "Asia/Tokyo")
+    assert (window.starts_itself, window.completes_itself, window.maintenance_mode) == (True, True, False)
+    assert (window.title, window.description) == ("Upgrade <db>", "No orders.")
+    assert done.stdout == (
+        f"Window {window.pk} scheduled: {DAY} 02:00 – 04:00 Asia/Tokyo  Upgrade <db>\n"
+        "  works on shop-db\n  reaches shop\n"
+    )
+
+
+def test_a_window_in_the_way_is_named_and_the_exit_code_is_1(cli: Cli, shop_db: Service) -> None:
+    first = scheduled(cli)
+    again = ("schedule", "--window", f"{DAY} 03:00 +30m", "--service", "shop", "--title", "Mine")
+
+    for_people, for_scripts = cli(*again), cli(*again, "--json")
+
+    assert for_people.returncode == for_scripts.returncode == 1
+    assert f"Window {first} “Upgrade”" in for_people.stderr
+    assert [window["id"] for window in json.loads(for_scripts.stdout)["conflicts"]] == [first]
+    assert Window.objects.count() == 1
+
+
+def test_an_emergency_begins_now_and_says_what_it_meets(cli: Cli, shop_db: Service) -> None:
+    now = datetime.now(UTC)
+    first = scheduled(cli, span=f"{now + 2 * HOUR:%Y-%m-%d %H:%M} +2h")
+
+    done = cli("schedule", "--window", "now +4h", "--service", "shop-db", "--title", "Fire", "--emergency")
+
+    assert done.returncode == 0, done.stderr
+    assert f"overlaps window {first} “Upgrade”" in done.stdout
+
+
+def test_a_backup_can_be_required(cli: Cli, shop_db: Service) -> None:
+    pk = scheduled(cli, "--require-backup", "24h", "--take-backup")
+
+    (gate,) = Window.objects.get(pk=pk).gates.all()
+    assert (gate.gate, gate.settings, gate.prepare) == ("fresh_backup", {"max_age_seconds": 86_400}, True)
+    started = cli("window", "start", pk)
+    assert started.returncode == 1
+    assert "No backup source belongs to shop-db" in started.stderr
+
+
+def test_the_whole_life_of_a_window(cli: Cli, shop_db: Service) -> None:
+    pk = scheduled(cli)
+
+    assert "in progress" in cli("window", "start", pk).stdout
+    assert "Posted to window" in cli("window", "update", pk, "Half way.").stdout
+    assert (
+        json.loads(cli("window", "extend", pk, "--by", "1h", "--json").stdout)["estimated_duration_seconds"] == 10_800
+    )
+    early = cli("window", "report", pk)
+    assert (early.returncode, "in progress" in early.stderr) == (1, True)
+    assert "completed" in cli("window", "complete", pk).stdout
+    report = cli("window", "report", pk)
+    assert report.returncode == 0
+    assert "Half way." in report.stdout
+    assert json.loads(cli("window", "report", pk, "--json").stdout)["window"]["title"] == "Upgrade"
+    late = cli("window", "start", pk)
+    assert (late.returncode, "is completed" in late.stderr) == (1, True)
+
+
+def test_a_window_is_called_off_and_listed_so(cli: Cli, shop_db: Service) -> None:
+    gone, stays = scheduled(cli), scheduled(cli, span=f"{DAY} 05:00 +1h")
+    assert cli("window", "cancel", gone, "--reason", "Rain").returncode == 0
+
+    assert [row["id"] for row in json.loads(cli("windows", "--json").stdout)] == [stays, gone]
+    assert [row["id"] for row in json.loads(cli("windows", "--status", "cancelled", "--json").stdout)] == [gone]
+    assert cli("windows", "--service", "shop", "--status", "scheduled").stdout.startswith(f"Window {stays} scheduled:")
+    assert "cancelled" in cli("window", "show", gone).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["schedule", "--window", "tomorrow", "--service", "shop-db", "--title", "x"], "is no span of time"),
+        (
+            ["schedule", "--window", "2020-01-01 02:00-04:00", "--service", "shop-db", "--title", "x"],
+            "--window: It must",
+        ),
+        (["schedule", "--window", "now +1h", "--service", "shop-db", "--title", "x"], "add --emergency"),
+        (
+            ["schedule", "--window", f"{DAY} 02:00 +31d", "--service", "shop-db", "--title", "x"],
+            "--window: It can last",
+        ),
+        (["schedule", "--window", f"{DAY} 02:00 +1h", "--service", "nowhere", "--title", "x"], "no service nowhere"),
+        (["schedule", "--window", f"{DAY} 02:00 +1h", "--service", "shop-db", "--title", "a\nb"], "--title: Use one"),
+        (["schedule", "--window", f"{DAY} 02:00 +1h", "--title", "x"], "--service"),
+        (
+            ["schedule", "--window", f"{DAY} 02:00 +1h", "--service", "shop-db", "--title", "x", "--take-backup"],
+            "--take-backup goes with --require-backup",
+        ),
+        (
+            [
+                "schedule",
+                "--window",
+                f"{DAY} 02:00 +1h",
+                "--service",
+                "shop-db",
+                "--title",
+                "x",
+                "--require-backup",
+                "1",
+            ],
+            "is no length of time",
+        ),
+        (["window", "start", "999"], "There is no window 999"),
+        (["window", "start", "seven"], "not a valid integer"),
+        (["window", "extend", "999"], "There is no window 999"),
+        (["windows", "--status", "done"], "--status"),
+    ],
+)
+def test_what_makes_no_sense_ends_with_2_and_says_why(cli: Cli, shop_db: Service, words: list[str], said: str) -> None:
+    done = cli(*words)
+
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert not Window.objects.exists()
+
+
+def test_extend_wants_one_length(cli: Cli, shop_db: Service) -> None:
+    pk = scheduled(cli)
+
+    assert [cli("window", "extend", pk, *more).returncode for more in ([], ["--by", "1h", "--to", "4h"])] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "start", "length"),
+    [
+        ("2027-01-15 02:00-04:00", "UTC", "2027-01-15T02:00", 2 * HOUR),
+        ("2027-01-15 02:00–04:00", "UTC", "2027-01-15T02:00", 2 * HOUR),
+        ("2027-01-15 2:00 - 4:30", "UTC", "2027-01-15T02:00", 2.5 * HOUR),
+        ("2027-01-15 22:00-04:00", "UTC", "2027-01-15T22:00", 6 * HOUR),
+        ("2027-12-31 23:30-00:30", "UTC", "2027-12-31T23:30", HOUR),
+        ("2027-01-15 02:00 +2h30m", "Europe/Berlin", "2027-01-15T01:00", 2.5 * HOUR),
+        ("2027-01-15T02:00:00+01:00/2027-01-15T04:00:00Z", "Asia/Tokyo", "2027-01-15T01:00", 3 * HOUR),
+        ("2027-03-28 01:30-03:30", "Europe/London", "2027-03-28T01:30", None),
+        ("2027-03-28 00:30-03:30", "Europe/London", "2027-03-28T00:30", 2 * HOUR),
+        ("2027-10-31 00:30-03:30", "Europe/London", "2027-10-30T23:30", 4 * HOUR),
+        ("2027-04-04 01:00-03:00", "Australia/Lord_Howe", "2027-04-03T14:00", 2.5 * HOUR),
+    ],
+)
+def test_spans_are_understood_as_people_mean_them(text: str, zone: str, start: str, length: timedelta | None) -> None:
+    if length is None:  # 01:30 is skipped that night
+        with pytest.raises(BadSpan, match=r"does not exist in Europe/London, where clocks skip it. Write 02:30\."):
+            read_span(text, zone=zone)
+        return
+    found = read_span(text, zone=zone)
+
+    assert (found.start, found.duration) == (utc(start), length)
+
+
+def test_a_time_that_comes_twice_is_the_first_one_and_says_so() -> None:
+    found = read_span("2027-11-07 01:30 +1h", zone="America/New_York")
+
+    assert found.start == utc("2027-11-07T05:30")
+    assert "comes twice in America/New_York" in found.note
+    assert found.note.endswith("the second is 2027-11-07T01:30:00-05:00.")
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "said"),
+    [
+        ("", "UTC", "no span of time"),
+        ("2027-01-15", "UTC", "no span of time"),
+        ("2027-01-15 02:00", "UTC", "no span of time"),
+        ("15.01.2027 02:00-04:00", "UTC", "no span of time"),
+        ("2027-01-15 02:00-02:00", "UTC", "has no length"),
+        ("2027-01-15 25:00-26:00", "UTC", "There is no 2"),
+        ("2027-02-30 02:00-03:00", "UTC", "on 2027-02-30"),
+        ("2027-01-15 02:00 +0h", "UTC", "no time at all"),
+        ("2027-01-15 02:00 +2x", "UTC", "no length of time"),
+        ("2027-01-15 02:00 +", "UTC", "no span of time"),
+        ("2027-01-15T02:00/2027-01-15T04:00", "UTC", "has no offset"),
+        ("2027-01-15T04:00Z/2027-01-15T02:00Z", "UTC", "the end comes last"),
+        ("2027-01-15T04:00Z/", "UTC", "is no time"),
+        ("2027-01-15 02:00-04:00", "Mars/Olympus", "'Mars/Olympus' is no time zone"),
+        ("2027-01-15 02:00-04:00", "../../etc/passwd", "is no time zone"),
+        ("9999-12-31 23:00-01:00", "UTC", "no day after"),
+        ("0001-01-01 00:00-01:00", "Asia/Tokyo", "beyond the calendar"),
+        ("9999-12-31T23:00:00-23:00/9999-12-31T23:30:00-23:00", "UTC", "beyond the calendar"),
+        ("2027-10-31 01:59-01:30", "UTC", ""),
+    ],
+)
+def test_what_is_no_span_says_what_would_be(text: str, zone: str, said: str) -> None:
+    if not said:
+        assert read_span(text, zone=zone).duration == timedelta(hours=23, minutes=31)
+        return
+    with pytest.raises(BadSpan, match=said):
+        read_span(text, zone=zone)
+
+
+@given(st.text(max_size=60) | st.from_regex(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}( ?\+|-).{0,12}", fullmatch=True))
+def test_whatever_is_typed_is_a_span_or_a_clear_refusal(text: str) -> None:
+    with suppress(BadSpan):
+        assert read_span(text, zone="Europe/Berlin").duration > timedelta()
+
+
+@given(st.integers(1, 99_999), st.integers(0, 999_999))
+def test_lengths_add_up(days: int, minutes: int) -> None:
+    assert read_length(f"{days}d{minutes}m") == timedelta(days=days, minutes=minutes)
