@@ -49,6 +49,8 @@ task_routes: dict[str, dict[str, str | int]] = {
     "backups.apply_retention": {"queue": "backups", "priority": 6},
     "backups.clean_up": {"queue": "backups", "priority": 6},
     "backups.verify": {"queue": "backups", "priority": 6},
+    # Sending goes on for seconds at a time; who shares its worker (ticks, relays) goes first.
+    "notifications.send": {"queue": "notifications", "priority": 6},
     "notifications.*": {"queue": "notifications"},
     "checks.*": {"queue": "checks"},
     "intake.*": {"queue": "intake"},

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 MEASURED = "/api/"
 NOT_MEASURED = "/api/system/health"  # its 503 is an answer about others, not a failure of the API
+AN_ANSWER = "Sysops-Mode"  # maintenance mode says 503 for a service, and is no failure of ours
 KEPT_MINUTES = 60
 
 
@@ -78,7 +79,8 @@ class RequestTimes:
         path = request.path_info
         if path.startswith(MEASURED) and not path.startswith(NOT_MEASURED):
             took = time.monotonic() - began
-            if counter.add(seconds=took, failed=response.status_code >= 500):
+            failed = response.status_code >= 500 and AN_ANSWER not in response.headers
+            if counter.add(seconds=took, failed=failed):
                 # Beside the request, which must not wait for this; once a minute.
                 threading.Thread(target=counter.store, name="store request times", daemon=True).start()
         return response

@@ -11,6 +11,25 @@ Page = tuple[str, str, str, str]  # title, icon, name of the address, right ("" 
 GROUPS: list[tuple[str, list[Page]]] = [
     ("", [("Dashboard", "monitor_heart", "admin:index", "")]),
     (
+        "Maintenance",
+        [
+            ("Calendar", "calendar_month", "admin:maintenance_window_calendar", "maintenance.view"),
+            ("Windows", "engineering", "admin:maintenance_window_changelist", "maintenance.view"),
+            ("Series", "event_repeat", "admin:maintenance_series_changelist", "maintenance.view"),
+        ],
+    ),
+    (
+        "Alerts and messages",
+        [
+            ("Alerts", "notifications_active", "admin:alerting_alert_changelist", "alerts.view"),
+            ("Messages", "mail", "admin:notifications_message_changelist", "notifications.view"),
+            ("Sent to people", "forward_to_inbox", "admin:notifications_delivery_changelist", "notifications.view"),
+            ("Channels", "cell_tower", "admin:notifications_channel_changelist", "notifications.view"),
+            ("Routes", "alt_route", "admin:notifications_route_changelist", "notifications.view"),
+            ("Words", "edit_note", "admin:notifications_messagetemplate_changelist", "notifications.view"),
+        ],
+    ),
+    (
         "Backups",
         [
             ("Backups", "backup", "admin:backups_backup_changelist", "backups.view"),
@@ -32,10 +51,14 @@ GROUPS: list[tuple[str, list[Page]]] = [
         "Catalogue",
         [
             ("Services", "deployed_code", "admin:catalogue_service_changelist", "catalogue.view"),
+            ("Tree", "account_tree", "admin:catalogue_service_tree", "catalogue.view"),
+            ("Subscriptions", "mark_email_read", "admin:catalogue_subscription_changelist", "catalogue.view"),
             ("Hosts", "dns", "admin:catalogue_host_changelist", "catalogue.view"),
             ("Environments", "layers", "admin:catalogue_environment_changelist", "catalogue.view"),
             ("Teams", "groups", "admin:catalogue_team_changelist", "catalogue.view"),
             ("People", "contact_phone", "admin:catalogue_person_changelist", "catalogue.view"),
+            ("On call", "support_agent", "admin:catalogue_rota_changelist", "catalogue.view"),
+            ("Overrides", "swap_horiz", "admin:catalogue_oncalloverride_changelist", "catalogue.view"),
         ],
     ),
     (
@@ -44,7 +67,7 @@ GROUPS: list[tuple[str, list[Page]]] = [
             ("Workers", "engineering", "admin:monitoring_workersighting_changelist", "health.view"),
             ("Queue", "low_priority", "flower", "queue.view"),
             ("Events", "bolt", "admin:events_event_changelist", "events.view"),
-            ("Deliveries", "outbox", "admin:events_delivery_changelist", "events.view"),
+            ("Event deliveries", "outbox", "admin:events_delivery_changelist", "events.view"),
             ("Schedule", "calendar_clock", "admin:django_celery_beat_periodictask_changelist", "backups.view"),
             ("API", "api", "docs", ""),
         ],
@@ -68,13 +91,22 @@ def navigation(request: HttpRequest) -> list[dict[str, object]]:
     groups = []
     for title, pages in GROUPS:
         items = [
-            {"title": page, "icon": icon, "link": _address(name)}
+            {"title": page, "icon": icon, "link": _address(name), **_active(request, name)}
             for page, icon, name, right in pages
             if not right or has_right(request.user, right)
         ]
         if items:
             groups.append({"title": title, "separator": bool(title), "items": items})
     return groups
+
+
+def _active(request: HttpRequest, name: str) -> dict[str, object]:
+    """A page that lies below another one of the side bar: only one of the two is where one is."""
+    below = {
+        "admin:maintenance_window_changelist": "admin:maintenance_window_calendar",
+        "admin:catalogue_service_changelist": "admin:catalogue_service_tree",
+    }
+    return {"active": False} if name in below and request.path == reverse(below[name]) else {}
 
 
 def _address(name: str) -> str:

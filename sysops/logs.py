@@ -50,5 +50,7 @@ def logging_config(*, level: str, form: str) -> dict[str, object]:
         "loggers": {
             "django.server": {"handlers": ["out"], "level": level, "propagate": False},
             "httpx": {"level": "WARNING"},
+            "httpcore": {"level": "INFO"},
+            "urllib3": {"level": "INFO"},  # at DEBUG it logs paths, and chat services have tokens in them
         },
     }

@@ -166,6 +166,8 @@ SPECTACULAR_SETTINGS = {
         "BackupTypeEnum": "backups.models.records.TYPES",
         "BackupStatusEnum": "backups.models.records.STATUSES",
         "VerificationStatusEnum": "backups.models.work.VERIFICATION_STATUSES",
+        "MaintenanceTypeEnum": "maintenance.models.TYPES",
+        "MaintenanceStatusEnum": "maintenance.models.STATUSES",
         "RestoreStatusEnum": "backups.models.work.RESTORE_STATUSES",
     },
 }

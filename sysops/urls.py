@@ -4,9 +4,14 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 
+from alerting.api.urls import urls as alerting_urls
 from backups.api.urls import urls as backups_urls
 from catalogue.api.urls import urls as catalogue_urls
+from catalogue.public_urls import urls as public_urls
+from maintenance.api.urls import urls as maintenance_urls
+from maintenance.report_page import report_page
 from monitoring.api.urls import urls as monitoring_urls
+from notifications.api.urls import urls as notifications_urls
 from sysops import dashboard, flower
 from sysops.api.slashes import nothing_here, without_slash
 
@@ -19,6 +24,9 @@ def api_urls() -> list[URLPattern | URLResolver]:
         path("api/system/", include(catalogue_urls)),
         path("api/system/", include(monitoring_urls)),
         path("api/system/", include(backups_urls)),
+        path("api/system/", include(maintenance_urls)),
+        path("api/system/", include(alerting_urls)),
+        path("api/system/", include(notifications_urls)),
     ]
 
 
@@ -26,8 +34,10 @@ urlpatterns = [
     path("", RedirectView.as_view(url="/admin/", permanent=False)),
     path("admin/live/running/", admin.site.admin_view(dashboard.running), name="live-running"),
     path("admin/live/overview/", admin.site.admin_view(dashboard.overview), name="live-overview"),
+    path("admin/maintenance/window/<int:pk>/report/", admin.site.admin_view(report_page), name="maintenance-report"),
     path("admin/", admin.site.urls),
     re_path(r"^flower(?P<path>/.*)?$", flower.proxy, name="flower"),
+    *public_urls,
     *api_urls(),
     re_path(r"^(?P<path>api/.*[^/])/$", without_slash),
     re_path(r"^api/", nothing_here),

@@ -2,14 +2,26 @@
 
 from celery.schedules import crontab
 
+from alerting.section import alerts_during
+from backups import alerts as backup_alerts
 from backups import subscribers
 from backups.engines.base import engines
 from backups.engines.postgres.engine import PostgresEngine
 from backups.engines.postgres_dump import PostgresDumpEngine
+from backups.gate import FreshBackup
+from backups.section import backups_during
 from backups.stores.base import stores
 from backups.stores.local import LocalStore
 from backups.workshop import store_rooms
+from catalogue.gates import gates
+from catalogue.sections import sections
+from maintenance import subscribers as maintenance_subscribers
 from monitoring.health import Probe, Reading, probes, room
+from notifications import subscribers as notification_subscribers
+from notifications.channels.apprise import Chat, Sms
+from notifications.channels.base import drivers
+from notifications.channels.email import EmailDriver
+from notifications.channels.webhook import Webhook
 from sysops.access import rights
 from sysops.access.roles import ADMIN, APPROVER, OPERATOR, VIEWER
 from sysops.celery import app
@@ -31,6 +43,13 @@ def _register_drivers() -> None:
     engines.register(PostgresEngine.name, PostgresEngine())
     engines.register(PostgresDumpEngine.name, PostgresDumpEngine())
     stores.register(LocalStore.name, LocalStore)
+    drivers.register("email", EmailDriver())
+    drivers.register("webhook", Webhook())
+    drivers.register("apprise", Chat())
+    drivers.register("apprise-sms", Sms())
+    gates.register(FreshBackup.name, FreshBackup())
+    sections.register("alerts", alerts_during)
+    sections.register("backups", backups_during)
 
 
 def _store_rooms() -> list[Reading]:
@@ -56,6 +75,32 @@ def _subscribe() -> None:
     subscribe("backups.restore.stop_requested", subscriber="backups.stop_server", handler=subscribers.stop_asked)
     for ended in ("succeeded", "failed", "cancelled"):
         subscribe(f"backups.backup.{ended}", subscriber="backups.take_next", handler=subscribers.take_next)
+    _subscribe_alerts()
+    subscribe(
+        "catalogue.subscription.requested",
+        subscriber="notifications.ask_to_confirm",
+        handler=notification_subscribers.ask_to_confirm,
+    )
+    subscribe(
+        "catalogue.service.changed",
+        subscriber="maintenance.refresh_reach",
+        handler=maintenance_subscribers.refresh_reach,
+    )
+
+
+def _subscribe_alerts() -> None:
+    for name, handler in {
+        "backups.source.failing": backup_alerts.source_failing,
+        "backups.source.recovered": backup_alerts.source_recovered,
+        "backups.backup.expired": backup_alerts.backup_expired,
+    }.items():
+        subscribe(name, subscriber=f"alerting.{name}", handler=handler)
+    for ended in ("passed", "failed"):
+        subscribe(
+            f"backups.verification.{ended}",
+            subscriber="alerting.backups.verification",
+            handler=backup_alerts.verification_ended,
+        )
 
 
 def beat_schedule() -> dict[str, Entry]:
@@ -70,6 +115,13 @@ def beat_schedule() -> dict[str, Entry]:
         "backups: random restore tests": _at("backups.queue_restore_tests", hour=5, minute=0),
         "backups: apply retention": _hourly("backups.apply_retention", minute=20),
         "backups: clean up": _hourly("backups.clean_up", minute=50),
+        "backups: watch recovery points": _every(60, "backups.watch_rpo"),
+        "catalogue: clean up": _at("catalogue.clean_up", hour=3, minute=50),
+        "alerting: release what maintenance held back": _every(15, "alerting.release_held"),
+        "maintenance: tick": _every(10, "maintenance.tick"),
+        "maintenance: make windows of series ahead": _hourly("maintenance.make_ahead", minute=10),
+        "notifications: sweep": _every(15, "notifications.sweep"),
+        "notifications: clean up": _at("notifications.clean_up", hour=3, minute=45),
     }
 
 

@@ -1,133 +1,38 @@
-"""The first page: what is wrong and what to do about it, what runs, what is due, how ready each source is."""
+"""What the first page says of backups: what is wrong with them, and what comes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.core.exceptions import PermissionDenied
 from django.db.models import Min, Prefetch
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from backups import selectors
-from backups.admin.progress import under_way
 from backups.models import Backup, Cadence, Policy, Restore, Source
 from backups.rules import BackupType, Due, RestoreStatus, Status, VerificationStatus, coalesce
 from backups.selectors import Readiness
-from monitoring.selectors import health_summary, report
-from sysops.access.rights import has_right
-from sysops.events.selectors import outbox
-from sysops.kernel.clock import utc_now
+from sysops.dashboard.parts import MOST, Coming, Step, Wrong, first
 from sysops.kernel.words import span_words
 
-LATEST = 10
-MOST = 5  # of one kind of trouble; the rest is one line with their number
 SLOTS = 8
-READY = 25
 LATE = timedelta(minutes=5)
 FAILED_RESTORES = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class Step:
-    """What to do next; without an address it is done elsewhere."""
-
-    label: str
-    url: str = ""
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """One thing that is wrong, in words, since when if that is known, and what to do."""
-
-    critical: bool
-    title: str
-    detail: str
-    since: datetime | None
-    steps: tuple[Step, ...]
+def wrong(ready: list[Readiness], *, now: datetime) -> list[Wrong]:
+    """Everything that is wrong with backups, the same trouble of many sources in few lines."""
+    return [
+        *first(list(_failing(ready)), "more sources are failing", "admin:backups_source_changelist"),
+        *first(list(_bad_backups()), "more backups are known bad", _known_bad_url()),
+        *first(list(_unready(ready)), "more sources are not ready", "admin:backups_source_changelist"),
+        *_unsure(ready),
+        *_late(now),
+        *_failed_restores(now),
+    ]
 
 
-@dataclass(frozen=True)
-class Coming:
-    """A slot that comes: what is taken then, of what, and what it stands for."""
-
-    at: datetime
-    local: str
-    title: str
-    aside: str
-    url: str
-
-
-def callback(request: HttpRequest, context: dict[str, object]) -> dict[str, object]:
-    """What unfold asks for to fill the first page."""
-    return {**context, **_running(request), **_overview(request)}
-
-
-def running(request: HttpRequest) -> HttpResponse:
-    """What runs now, for the script that follows it."""
-    if not has_right(request.user, "backups.view"):
-        raise PermissionDenied
-    return _part(request, "sysops/running.html", _running(request))
-
-
-def overview(request: HttpRequest) -> HttpResponse:
-    """The rest of the first page, for the script that follows it at leisure."""
-    return _part(request, "sysops/overview.html", _overview(request))
-
-
-def _part(request: HttpRequest, template: str, context: dict[str, object]) -> HttpResponse:
-    return TemplateResponse(request, template, context, headers={"Cache-Control": "no-store"})
-
-
-def _running(request: HttpRequest) -> dict[str, object]:
-    if not has_right(request.user, "backups.view"):
-        return {"may_see": False}
-    rights = {name for name in ("backups.request", "backups.restore") if has_right(request.user, name)}
-    return {"may_see": True, "under_way": under_way(now=utc_now()), "cancel_rights": rights}
-
-
-def _overview(request: HttpRequest) -> dict[str, object]:
-    now = utc_now()
-    may_see = has_right(request.user, "backups.view")
-    ready = selectors.readiness(now=now) if may_see else []
-    wrong: list[Wrong] = []
-    checked_at = now
-    if has_right(request.user, "health.view"):
-        found = report()
-        checked_at = found.at
-        wrong += [
-            Wrong(p.severity == "critical", p.title, p.detail, None, (Step(p.action_label, p.url),))
-            for p in health_summary(found)
-        ]
-    if may_see:
-        wrong += _first(list(_failing(ready)), "more sources are failing", "admin:backups_source_changelist")
-        wrong += _first(list(_bad_backups()), "more backups are known bad", _known_bad_url())
-        wrong += _first(list(_unready(ready)), "more sources are not ready", "admin:backups_source_changelist")
-        wrong += [*_unsure(ready), *_late(now), *_failed_restores(now)]
-    if has_right(request.user, "events.view"):
-        wrong += _outbox(now)
-    return {
-        "may_see": may_see,
-        "may_request": has_right(request.user, "backups.request"),
-        "wrong": sorted(wrong, key=lambda w: not w.critical),
-        "checked_at": checked_at,
-        "coming": _coming(now) if may_see else [],
-        "ready": ready[:READY],
-        "ready_more": len(ready) - READY,
-        "ready_good": sum(r.state == "good" for r in ready),
-        "ready_total": len(ready),
-        "latest": selectors.for_lists().order_by("-pk")[:LATEST] if may_see else [],
-    }
-
-
-def _first(wrong: list[Wrong], more: str, url: str) -> list[Wrong]:
-    """The first few, and one line for the others: a page of fifty equal lines tells less."""
-    if len(wrong) <= MOST:
-        return wrong
-    rest = wrong[MOST:]
-    step = Step("Look at them", reverse(url) if ":" in url else url)
-    return [*wrong[:MOST], Wrong(any(w.critical for w in rest), f"{len(rest)} {more}", "", None, (step,))]
+def coming(now: datetime) -> list[Coming]:
+    """The next slots and the next tries."""
+    return [*_slots(now), *_retries(now)]
 
 
 def _page(row: Source | Backup | Restore, name: str = "change") -> str:
@@ -198,7 +103,7 @@ def _unsure(ready: list[Readiness]) -> list[Wrong]:
         for backup in (r.last_good for r in ready)
         if backup and backup.verification_status == VerificationStatus.COULD_NOT.value
     ]
-    return _first(found, "more backups could not be verified", "admin:backups_backup_changelist")
+    return first(found, "more backups could not be verified", "admin:backups_backup_changelist")
 
 
 def _late(now: datetime) -> list[Wrong]:
@@ -227,26 +132,6 @@ def _failed_restores(now: datetime) -> list[Wrong]:
         )
         for row in rows
     ]
-
-
-def _outbox(now: datetime) -> list[Wrong]:
-    found = outbox(at=now)
-    url = reverse("admin:events_delivery_changelist")
-    wrong = []
-    if found.dead:
-        title = f"{found.dead} event {'delivery was' if found.dead == 1 else 'deliveries were'} given up"
-        detail = "What should have followed from them did not happen."
-        wrong.append(Wrong(True, title, detail, None, (Step("See why and try again", f"{url}?state__exact=dead"),)))
-    if found.oldest_waits and found.oldest_waits > LATE:
-        detail = f"{found.pending} deliveries wait; no worker relays them."
-        step = Step("See which", f"{url}?state__exact=pending")
-        wrong.append(Wrong(True, "Events are not passed on", detail, now - found.oldest_waits, (step,)))
-    return wrong
-
-
-def _coming(now: datetime) -> list[Coming]:
-    """The next slots and the next tries, soonest first."""
-    return sorted([*_slots(now), *_retries(now)], key=lambda c: (c.at, c.title))[:SLOTS]
 
 
 def _slots(now: datetime) -> Iterator[Coming]:

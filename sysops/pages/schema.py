@@ -14,6 +14,7 @@ from unfold.widgets import (
 )
 
 from sysops.access.driver_settings import MASK
+from sysops.pages.forms import SpanField
 
 PREFIX = "set_"  # a setting called `name` must not meet the field `name` of the row
 FORGET = "forget_"
@@ -109,6 +110,8 @@ def _field(name: str, details: Mapping[str, object], *, required: bool) -> forms
         )  # fmt: skip
     if kind == "boolean":
         return forms.BooleanField(widget=UnfoldBooleanSwitchWidget, **{**common, "required": False})  # type: ignore[arg-type]
+    if kind == "integer" and name.endswith("_seconds"):
+        return SpanField(**common)  # type: ignore[arg-type]
     if kind in ("integer", "number"):
         number = forms.IntegerField if kind == "integer" else forms.FloatField
         bounds = {"min_value": details.get("minimum"), "max_value": details.get("maximum")}

@@ -65,7 +65,7 @@ def application(env: Environment, *, flower_socket: Path, environ: Mapping[str, 
     """
     celery = (sys.executable, "-m", "celery", "-A", "sysops", "--quiet")
     return [
-        _worker(env, "default", queues=QUEUES, concurrency=1, environ=environ),
+        _worker(env, "default", queues=QUEUES, concurrency=2, environ=environ),  # a slow mail server holds up one
         _worker(env, "backups", queues=("backups", f"host.{env.host_name}"), concurrency=2, environ=environ),
         Program("web", web_argv(env.host, env.port), order=40, env=environ, death=signal.SIGTERM),
         # Only the web server reaches Flower's socket, and signs people in first.

@@ -82,6 +82,17 @@ def test_the_api_is_measured_and_neither_health_nor_the_admin(
     assert [(tally.count, tally.errors) for tally in counter.waiting()] == [(1, 1)] * counted
 
 
+def test_a_service_in_maintenance_is_an_answer_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = Counter(clock=FakeClock())
+    monkeypatch.setattr(requests, "counter", counter)
+    request = HttpRequest()
+    request.path_info = "/api/system/services/shop/mode"
+
+    RequestTimes(lambda _: HttpResponse(status=503, headers={"Sysops-Mode": "maintenance"}))(request)
+
+    assert [(tally.count, tally.errors) for tally in counter.waiting()] == [(1, 0)]
+
+
 def tally(*, minutes_ago: int, count: int, errors: int = 0, seconds: float = 0.1) -> Tally:
     made = Tally(minute=NOON - timedelta(minutes=minutes_ago), process="p")
     for number in range(count):

@@ -1,4 +1,4 @@
-"""What the first start leaves behind: an admin, the shipped policies, Sysops' own database as a source, backed up."""
+"""What the first start leaves behind: an admin, e-mail, the shipped policies, Sysops' own database backed up."""
 
 import secrets
 from datetime import datetime
@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from backups.models import Source
 from backups.rules import BackupType
 from backups.services import config, requests
+from notifications.services import channels
 from sysops.access import audit
 from sysops.access.actors import Actor
 from sysops.env import Environment
@@ -35,6 +36,7 @@ class Command(BaseCommand):
             cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
             try:
                 self._admin(env, at=at)
+                channels.ensure_defaults(by=FIRST, at=at)
                 _backup_itself(env, at=at)
             finally:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
