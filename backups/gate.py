@@ -59,10 +59,14 @@ class Found:
             "verdict": self.verdict.value,
             "reason": self.reason,
             "backup": str(backup.pk) if backup else None,
-            "completed_at": backup.completed_at.isoformat() if backup and backup.completed_at else None,
+            "completed_at": _moment(backup.completed_at) if backup else None,
             "verification": backup.verification_status if backup else None,
-            "proven_at": backup.proven_at.isoformat() if backup and backup.proven_at else None,
+            "proven_at": _moment(backup.proven_at) if backup else None,
         }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
 
 
 class FreshBackup:
@@ -124,7 +128,7 @@ def _nothing_to_look_at(wanted: Wanted, services: Sequence[str]) -> str:
         return f"There is no backup source {wanted.source!r}; name another one in the gate's settings"
     shown = ", ".join(services[:10]) + (f" and {len(services) - 10} more" if len(services) > 10 else "")
     return (
-        f"No backup source belongs to {shown or 'these services'}, nor to what they stand on; "
+        f"No backup source belongs to {shown or 'these services'} or to what they depend on; "
         "name one in the gate's settings"
     )
 

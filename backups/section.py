@@ -20,7 +20,7 @@ def backups_during(span: Span) -> Mapping[str, object]:
     """The backups of the services, and of what they stand on, that ran in the span; and the last good one before it."""
     sources = selectors.sources_behind(span.services)
     if not sources:
-        why = "No backup source belongs to these services, nor to what they stand on"
+        why = "No backup source belongs to these services or to what they depend on"
         return {"count": None, "why": why, "taken": [], "before": []}
     ran = _ran_during(sources, span)
     shown = list(ran.order_by("started_at", "pk")[:MOST_SHOWN])

@@ -38,7 +38,7 @@ class Series(models.Model):
     time_zone = models.CharField(max_length=64, default="UTC")
     first_start = models.DateTimeField(help_text="The first occurrence; its wall-clock time is that of all others")
     duration_seconds = models.PositiveIntegerField(help_text="By the wall clock: 03:00–05:00 stays 03:00–05:00")
-    services = models.ManyToManyField(Service, related_name="maintenance_series")
+    services = models.ManyToManyField(Service, through="SeriesService", related_name="maintenance_series")
     starts_itself = models.BooleanField(default=True)
     completes_itself = models.BooleanField(default=True)
     maintenance_mode = models.BooleanField(default=True)
@@ -54,6 +54,24 @@ class Series(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class SeriesService(models.Model):
+    """One service that a series works on. It cannot be deleted: the next windows would work on less, or on nothing."""
+
+    series = models.ForeignKey(Series, on_delete=models.CASCADE)
+    service = models.ForeignKey(Service, on_delete=models.PROTECT)
+
+    class Meta:
+        db_table = "maintenance_series_services"
+        ordering = ["pk"]
+        verbose_name = "maintenance series"
+        constraints = [
+            models.UniqueConstraint(fields=["series", "service"], name="maintenance_series_service_once"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.series)
 
 
 class SeriesNote(models.Model):

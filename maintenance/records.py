@@ -1,13 +1,31 @@
 """Windows as plain data: what the audit log, reports and messages say of them."""
 
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from maintenance.models import Notice, Window
+from sysops.access.actors import Actor
 
 
 def moment(at: datetime | None) -> str | None:
-    """The time as JSON."""
-    return None if at is None else at.astimezone(UTC).isoformat()
+    """The time as JSON, ending in Z as API.md has it."""
+    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def author(by: Actor) -> str:
+    """Who said it, for people: of a token its name alone. The audit log keeps which token it was."""
+    name = by.name.rpartition(" (")[0] if by.kind == "token" else ""
+    return name or by.name
+
+
+def storable(facts: Mapping[str, object]) -> dict[str, object]:
+    """The facts, as JSON that PostgreSQL can keep. Raises TypeError or ValueError: they may be another app's."""
+    text = json.dumps(dict(facts), allow_nan=False, ensure_ascii=False)
+    text.encode()  # halves of surrogate pairs end here
+    if "\\u0000" in text.replace("\\\\", ""):
+        raise ValueError("A NUL character cannot be stored.")
+    return dict(facts)
 
 
 def thread(window: Window) -> str:

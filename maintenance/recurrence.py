@@ -205,6 +205,8 @@ def _past(until: date | datetime | None, wall: datetime, start: datetime) -> boo
 
 def _resolve(wall: datetime, wall_end: datetime, zone: ZoneInfo) -> Occurrence:
     start, start_exists = resolve(wall, zone)
+    if not start_exists:  # its length by the clock stays: else an hour in the gap would last no time at all
+        wall_end += _wall_clock(start, zone) - wall
     end, end_exists = resolve(wall_end, zone)
     notes = [
         f"{time:%H:%M} does not exist on {time:%Y-%m-%d} in {zone.key}, where clocks go forward; "

@@ -87,7 +87,7 @@ def _services(rows: Sequence[Report]) -> Part:
     shown = [
         (
             f"{_text(row.get('name'))} ({_text(row.get('slug'))})",
-            "worked on" if row.get("direct") else "stands on what is worked on",
+            "worked on" if row.get("direct") else "depends on what is worked on",
             _text(row.get("state_before")),
             _text(row.get("state_after")),
         )

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connection
-from django.db.models import F, Prefetch, Q, QuerySet
+from django.db.models import Case, F, Prefetch, Q, QuerySet, Value, When
+from django.db.models.expressions import OrderBy
 from django.db.models.functions import Coalesce
 
 from catalogue import selectors as catalogue
@@ -60,6 +61,19 @@ def for_lists() -> QuerySet[Window]:
     )
 
 
+def what_matters_first(*, at: datetime) -> list[OrderBy]:
+    """An order: running (the latest end first), not started although due, next due; then what is over, latest first."""
+    running = Case(When(status=Status.IN_PROGRESS.value, then="scheduled_end"))
+    waiting = Case(When(status=Status.SCHEDULED.value, then="scheduled_start"))
+    rank = Case(
+        When(status=Status.IN_PROGRESS.value, then=Value(0)),
+        When(status=Status.SCHEDULED.value, scheduled_start__lte=at, then=Value(1)),
+        When(status=Status.SCHEDULED.value, then=Value(2)),
+        default=Value(3),
+    )
+    return [rank.asc(), running.desc(), waiting.asc(), F("scheduled_start").desc(), F("pk").desc()]
+
+
 def window(pk: int) -> Window:
     """The window with what belongs to it. Raises Window.DoesNotExist."""
     return for_lists().get(pk=pk)
@@ -111,11 +125,14 @@ def running_on(window: Window) -> list[Clash]:
 
 def overlaps(window: Window) -> list[Window]:
     """Open windows that meet this one on a service in its time, whether that is refused or only shown."""
+    if window.status not in OPEN:
+        return []
     meeting = _meeting(window).filter(window__status__in=[status.value for status in OPEN])
     together = Q(period__overlap=(window.scheduled_start, window.scheduled_end))
     if window.status == Status.IN_PROGRESS:
         together |= Q(window__status=Status.IN_PROGRESS.value)  # both run, whatever was planned
-    return [clash.window for clash in _as_clashes(meeting.filter(together))]
+    others = Window.objects.filter(pk__in=meeting.filter(together).values("window"))
+    return list(others.defer("report").order_by("scheduled_start", "pk"))
 
 
 def reach(direct: Collection[Service]) -> list[Service]:

@@ -136,6 +136,15 @@ def lock_dependencies() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_DEPENDENCIES_LOCK])
 
 
+def keep_dependencies() -> None:
+    """Dependencies stay as they are until the end of the transaction, for any number of those who ask for it.
+
+    Before any row. Whoever writes down what they mean today would otherwise miss the change that comes just then.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_DEPENDENCIES_LOCK])
+
+
 def locked(row: Row, *, to_delete: bool = False) -> Row:
     """The row as it is now, ours until the end of the transaction. Others may refer to it unless it is to go."""
     kind = type(row)

@@ -36,7 +36,8 @@ def request(*, service: Service, email: str, by: Actor, at: datetime) -> None:
     email = email.lower()
     with one_change(f"the subscriptions to {service.slug}"):
         _lock(email)
-        row = Subscription.objects.filter(service=service, email=email).first()
+        # Ours, or a click on the link that comes just now would be overwritten.
+        row = Subscription.objects.select_for_update(of=("self",)).filter(service=service, email=email).first()
         state = State(row.state) if row else State.PENDING
         recent = Subscription.objects.filter(email=email, asked_at__gt=at - _HOUR).count()
         asked_at = row.asked_at if row else None

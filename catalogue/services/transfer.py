@@ -161,6 +161,10 @@ def _subscriptions(
     """Subscribe and, when pruning, unsubscribe people; audited and published by the service that does it."""
     if "subscriptions" not in wanted:
         return
+    if prune:
+        kept = {name: [item.key for item in wanted[name]] for name in transfer_rows.PRUNED if name in wanted}
+        there = {name: {key[0] for key in kept.get(name, entries)} for name, entries in known.items()}
+        _refuse(documents.missing({"subscriptions": wanted["subscriptions"]}, there))
     have, want = set(known["subscriptions"]), {item.key for item in wanted["subscriptions"]}
     started, ended = sorted(want - have), sorted(have - want) if prune else []
     transfer_rows.subscribe(started, ended, by=by, at=at)

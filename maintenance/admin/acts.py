@@ -53,14 +53,21 @@ def _start(row: models.Model, given: Given, by: Actor, at: datetime) -> Done:
 def _start_will(row: models.Model) -> Sequence[str]:
     window = cast(Window, row)
     reached = _reached(window)
+    early = utc_now() < window.scheduled_start
     gates = [gate.gate for gate in window.gates.all()]
     return (
         *((f"First it is asked whether it may start: {', '.join(gates)}.",) if gates else ()),
-        f"{_direct(window)}{f', and with it {reached},' if reached else ''} go into maintenance:"
+        *((_early_means(window),) if early else ()),
+        f"{_direct(window)}{f', and with it {reached},' if reached else ''} will be in maintenance:"
         " their alerts are held back and their uptime is not charged.",
         *(("Proxies that ask Sysops turn users away until it is over.",) if window.maintenance_mode else ()),
         "Everybody affected is told that it has started.",
     )
+
+
+def _early_means(window: Window) -> str:
+    start, end = utc_words(window.scheduled_start), utc_words(window.scheduled_end)
+    return f"It was to start at {start}. Begun now, it goes on until {end}, unless somebody completes it before."
 
 
 def _complete(row: models.Model, given: Given, by: Actor, at: datetime) -> Done:

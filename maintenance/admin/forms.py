@@ -29,8 +29,8 @@ from sysops.pages.acts import ActForm
 from sysops.pages.forms import SpanField
 
 KINDS = [
-    (Type.PLANNED.value, "Planned: starts later, must not meet another one"),
-    (Type.EMERGENCY.value, "Emergency: may start at once; what it meets is shown, not refused"),
+    (Type.PLANNED.value, "Planned: starts later, may not overlap"),
+    (Type.EMERGENCY.value, "Emergency: may start now and overlap"),
 ]
 # What the API calls a field, and what the form does.
 API_FIELDS = {
@@ -65,13 +65,18 @@ class WindowForm(forms.Form):
         help_text="What is done, and what people will notice of it.",
     )
     kind = forms.ChoiceField(
-        label="Type", choices=KINDS, initial=Type.PLANNED.value, widget=UnfoldAdminRadioSelectWidget
+        label="Type",
+        choices=KINDS,
+        initial=Type.PLANNED.value,
+        widget=UnfoldAdminRadioSelectWidget,
+        help_text="Windows overlap when they affect the same service at the same time. "
+        "What an emergency overlaps is shown and not refused.",
     )
     services = forms.ModelMultipleChoiceField(
         label="Services worked on",
         queryset=Service.objects.order_by("name", "pk"),
         widget=UnfoldAdminSelect2MultipleWidget,
-        help_text="What stands on them is found by itself and affected too.",
+        help_text="What depends on them is found by itself and affected too.",
     )
     zone = forms.ChoiceField(label="Time zone", widget=UnfoldAdminSelect2Widget)
     start = forms.DateTimeField(

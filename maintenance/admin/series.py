@@ -122,7 +122,7 @@ class SeriesAdmin(ActingAdmin):
         if not has_right(request.user, acts.MANAGE) or request.method != "POST":
             raise PermissionDenied
         series = cast(Series, self.row_or_404(request, pk))
-        occurrence = parse_datetime(request.POST.get("occurrence", ""))
+        occurrence = _moment(request.POST.get("occurrence", ""))
         try:
             if occurrence is None:
                 raise BadSeries({"occurrence": "Choose an occurrence of the list."})
@@ -177,6 +177,15 @@ class SeriesAdmin(ActingAdmin):
         if valid and checking:
             context["dates"] = _dates(form)
         return self.shown(request, "maintenance/series_form.html", title=title, **context)
+
+
+def _moment(text: str) -> datetime | None:
+    """The time with its offset, or None where the text is none."""
+    try:
+        found = parse_datetime(text)
+    except ValueError:
+        return None
+    return found if found and found.utcoffset() is not None else None
 
 
 def _dates(form: SeriesForm) -> dict[str, object] | None:

@@ -10,6 +10,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied
 from django.db import models
 from django.db.models import QuerySet
+from django.db.models.expressions import OrderBy
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -19,7 +20,7 @@ from django.utils.safestring import SafeString
 
 from catalogue.models import Membership, Service, Subscription
 from catalogue.rules import SubscriptionState
-from maintenance import selectors
+from maintenance import plans, records, selectors
 from maintenance.admin import acts, states
 from maintenance.admin.calendar import calendar_page, zone_of
 from maintenance.admin.forms import UpdateForm, WindowForm, form_errors
@@ -52,11 +53,13 @@ class WindowAdmin(LiveAdmin):
     list_filter = ("status", "maintenance_type")
     search_fields = ("=id", "title", "affected__service__slug", "affected__service__name", "created_by")
     search_help_text = "Number, title, service, who scheduled it"
-    ordering = ("-scheduled_start", "-pk")
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Window]:
         return selectors.for_lists()
+
+    def get_ordering(self, request: HttpRequest) -> list[OrderBy]:  # type: ignore[override]
+        return selectors.what_matters_first(at=timezone.now())
 
     def has_add_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return self.may(request, "add")
@@ -176,6 +179,8 @@ class WindowAdmin(LiveAdmin):
             if not refused:
                 return self._to_saved(request, window)
         context: dict[str, object] = {"form": form, "back": back or reverse("admin:maintenance_window_calendar")}
+        if valid and "check" in request.POST:
+            _refuse_impossible(form, at=timezone.now())
         if valid and not set(form.errors) - {NON_FIELD_ERRORS}:
             context["check"] = _check(form)
         return self.shown(request, "maintenance/window_form.html", title=title, **context)
@@ -205,7 +210,7 @@ class WindowAdmin(LiveAdmin):
         form = UpdateForm(posted(request), row=window)
         context: dict[str, object] = {"form": form, "original": window, "back": self.url_of(window)}
         if form.is_valid():
-            facts = {"update": form.cleaned_data["message"], "author": request_actor(request).name}
+            facts = {"update": form.cleaned_data["message"], "author": records.author(request_actor(request))}
             context["preview"] = notices.preview(window, NoticeKind.UPDATE, facts=facts, at=timezone.now())
         return self.shown(request, "maintenance/update.html", title=f"{acts.UPDATE.verb}: {window}", **context)
 
@@ -219,6 +224,13 @@ def _fields_of(form: forms.Form) -> Callable[[Exception], Mapping[str, Sequence[
         return {}
 
     return fields_of
+
+
+def _refuse_impossible(form: WindowForm, *, at: datetime) -> None:
+    """Say in the form what saving would refuse."""
+    for name, texts in form_errors(plans.problems(form.plan(), at=at), form.fields).items():
+        for text in texts:
+            form.add_error(name or None, text)
 
 
 def _check(form: WindowForm) -> dict[str, object]:

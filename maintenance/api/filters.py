@@ -1,6 +1,9 @@
 """What lists of windows can be narrowed to."""
 
+from datetime import datetime
+
 import django_filters
+from django.db.models import Q, QuerySet
 
 from catalogue.models import Service
 from maintenance.models import Window
@@ -21,9 +24,13 @@ class WindowFilter(FilterSet):
         field_name="maintenance_type", choices=[(kind.value, kind.value) for kind in Type]
     )
     # Python has taken the word `from`.
-    locals()["from"] = Moment(field_name="scheduled_end", lookup_expr="gt")
+    locals()["from"] = Moment(method="still_on_after")
     to = Moment(field_name="scheduled_start", lookup_expr="lt")
 
     class Meta:
         model = Window
         fields: list[str] = []
+
+    def still_on_after(self, rows: "QuerySet[Window]", name: str, moment: datetime) -> "QuerySet[Window]":
+        """One that overruns is still on, whatever its estimated end."""
+        return rows.filter(Q(scheduled_end__gt=moment) | Q(status=Status.IN_PROGRESS.value))

@@ -8,6 +8,6 @@ from maintenance.api.views import WindowViewSet
 from sysops.api.routers import Router
 
 router = Router()
-router.register("maintenance", WindowViewSet, basename="maintenance")
+router.register("maintenance", WindowViewSet, basename="maintenance-window")
 
 urls: list[URLPattern | URLResolver] = [*feed_urls, *series_urls, *router.urls]

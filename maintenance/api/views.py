@@ -80,7 +80,7 @@ class WindowViewSet(NumberedViewSet[Window]):
         form = shapes.WindowIn(data=request.data, partial=True)
         form.is_valid(raise_exception=True)
         window = self.get_object()
-        with refused():
+        with refused(window):
             scheduling.change(window, form.plan(), by=self.actor(), at=utc_now())
         return Response(shown(window.pk))
 

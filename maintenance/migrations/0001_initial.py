@@ -38,12 +38,30 @@ class Migration(migrations.Migration):
                 ('ended_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('created_by', models.CharField(editable=False, max_length=255)),
-                ('services', models.ManyToManyField(related_name='maintenance_series', to='catalogue.service')),
             ],
             options={
                 'verbose_name_plural': 'series',
                 'ordering': ['-created_at', '-pk'],
             },
+        ),
+        migrations.CreateModel(
+            name='SeriesService',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('series', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='maintenance.series')),
+                ('service', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='catalogue.service')),
+            ],
+            options={
+                'verbose_name': 'maintenance series',
+                'db_table': 'maintenance_series_services',
+                'ordering': ['pk'],
+                'constraints': [models.UniqueConstraint(fields=('series', 'service'), name='maintenance_series_service_once')],
+            },
+        ),
+        migrations.AddField(
+            model_name='series',
+            name='services',
+            field=models.ManyToManyField(related_name='maintenance_series', through='maintenance.SeriesService', to='catalogue.service'),
         ),
         migrations.CreateModel(
             name='Window',

@@ -33,20 +33,31 @@ def remember(window: Window) -> None:
     )
 
 
-def bring_about(services: Collection[int], *, by: Actor, at: datetime, before: Mapping[int, str] = _NOTHING) -> None:
+def bring_about(
+    services: Collection[int],
+    *,
+    by: Actor,
+    at: datetime,
+    begun: Collection[int] = (),
+    before: Mapping[int, str] = _NOTHING,
+) -> None:
     """Put each service into the state that the windows running on it, if any, give it. Call it with them locked.
 
+    `begun` are those on which a window has just begun: what somebody has made of the others since is left as it is.
     `before` says for those whose window has ended how they were when it began: a service that was down is down again.
     """
     rows = WindowService.objects.filter(service__in=services, window__status=Status.IN_PROGRESS.value)
     running: dict[int, list[WindowService]] = {}
     for row in rows.select_related("window").order_by("window__scheduled_end", "window"):
         running.setdefault(row.service_id, []).append(row)
-    changes = [_kept(running[pk]) if pk in running else _given_back(pk, before) for pk in sorted(services)]
+    new = frozenset(begun)
+    changes = [
+        _kept(running[pk], begun=pk in new) if pk in running else _given_back(pk, before) for pk in sorted(services)
+    ]
     set_states(changes, by=by, at=at)
 
 
-def _kept(rows: list[WindowService]) -> StateChange:
+def _kept(rows: list[WindowService], *, begun: bool) -> StateChange:
     """In maintenance until the last of the windows that run on the service is over."""
     last = rows[-1].window
     return StateChange(
@@ -55,6 +66,7 @@ def _kept(rows: list[WindowService]) -> StateChange:
         reason=last.title,
         until=last.scheduled_end,
         maintenance_mode=any(row.direct and row.window.maintenance_mode for row in rows),
+        only_from=tuple(State) if begun else (State.MAINTENANCE,),
     )
 
 

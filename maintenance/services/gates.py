@@ -63,12 +63,18 @@ def _ask(row: WindowGate, services: Sequence[str], *, by: Actor, at: datetime, a
         at=at,
     )
     try:
-        return gates.get(row.gate).ask(question)
+        return _storable(gates.get(row.gate).ask(question))
     except UnknownName as exc:
         return Answer(Verdict.CLOSED, f"It cannot be asked: {exc}")
     except Exception as exc:  # a gate may be anybody's; one that breaks is closed, and the log says how
         logger.exception("Gate %s of window %s broke", row.gate, row.window_id)
         return Answer(Verdict.CLOSED, f"It could not be asked ({type(exc).__name__}); the log says more.")
+
+
+def _storable(answer: Answer) -> Answer:
+    """The answer. Raises TypeError or ValueError when it cannot be kept: each tick would break on it."""
+    records.storable({"reason": answer.reason, "facts": answer.facts})
+    return answer
 
 
 def _record(row: WindowGate, answer: Answer, *, at: datetime) -> None:

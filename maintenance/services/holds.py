@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
+from django.db.models import QuerySet
 from psycopg.errors import DeadlockDetected, ExclusionViolation, SerializationFailure
 
 from catalogue.models import Service
@@ -95,12 +96,26 @@ def lay(window: Window, *, direct: Collection[int], reached: Collection[int]) ->
 
 
 def move(window: Window) -> None:
-    """The window's rows in the time it has now. Raises Conflicts; its services are locked already."""
-    rows = list(window.affected.values_list("service_id", "direct"))
+    """The window's rows at another time, all held. Raises Conflicts; its services are locked already."""
+    rows = window.affected.all()
+    _refuse_rows(window, rows)
+    rows.update(period=period(window), holds=holding(window))
+
+
+def stretch(window: Window) -> None:
+    """The window's rows in more time than they had. Raises Conflicts; its services are locked already.
+
+    Where it holds nothing, because a dependency came to be while another window had that time, that stays agreed.
+    """
+    _refuse_rows(window, window.affected.filter(holds=True))
+    window.affected.update(period=period(window))
+
+
+def _refuse_rows(window: Window, wanted: QuerySet[WindowService]) -> None:
+    rows = list(wanted.values_list("service_id", "direct"))
     refuse_clashes(
         window, direct=[pk for pk, direct in rows if direct], reached=[pk for pk, direct in rows if not direct]
     )
-    window.affected.update(period=period(window))
 
 
 def release(window: Window) -> None:

@@ -117,7 +117,9 @@ def settle_due(*, now: datetime) -> int:
     settled, stop = 0, time.monotonic() + WORK_FOR.total_seconds()
     failed: set[int] = set()
     while time.monotonic() < stop:
-        due = Notice.objects.filter(state=NoticeState.WAITING.value, due_at__lte=now).exclude(pk__in=failed)
+        waiting = Notice.objects.filter(state=NoticeState.WAITING.value, due_at__lte=now)
+        # A window that has yet to follow its series gets other times, or none: then it is dated anew, or dropped.
+        due = waiting.exclude(pk__in=failed).exclude(window__behind_series=True)
         keys = list(due.order_by("due_at", "pk").values_list("pk", flat=True)[:BATCH])
         done = 0
         with transaction.atomic():  # a few at a time: senders are woken once for all of them

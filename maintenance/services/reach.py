@@ -50,7 +50,7 @@ def _refresh(window_id: int, *, by: Actor, at: datetime) -> bool:
         align(window, reached)
         if window.status == Status.IN_PROGRESS:
             effects.remember(window)
-            effects.bring_about(touched, before=states, by=by, at=at)
+            effects.bring_about(touched, begun=reached, before=states, by=by, at=at)
         return True
 
 

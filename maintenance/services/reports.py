@@ -25,9 +25,13 @@ EXPECTED = {
 
 
 def report(window: Window, *, at: datetime) -> dict[str, object]:
-    """The window's report: the frozen one once it is completed, before that how it stands at `at`."""
+    """The window's report: the frozen one once it is completed, before that how it stands at `at`.
+
+    Messages are still on their way when it is frozen: how many arrived is as of now, while the deliveries are kept.
+    """
     if window.report is not None:
-        return dict(window.report)
+        told = _notices(window)
+        return {**window.report, **({"notices": told} if any(notice["deliveries"] for notice in told) else {})}
     return _build(window, at=at)
 
 
@@ -45,20 +49,25 @@ def _build(window: Window, *, at: datetime) -> dict[str, object]:
     return {
         "made_at": records.moment(at),
         "window": {
-            "id": window.pk,
+            "id": str(window.pk),
             "title": window.title,
             "description": window.description,
             "maintenance_type": window.maintenance_type,
             "status": window.status,
             "created_by": window.created_by,
             "created_at": records.moment(window.created_at),
-            "series": window.series_id,
+            "series": window.series.slug if window.series else None,
             "note": window.note,
         },
         "times": _times(window, at=at),
         "services": _services(window),
         "updates": [
-            {"id": row.pk, "message": row.message, "author": row.author, "created_at": records.moment(row.created_at)}
+            {
+                "id": str(row.pk),
+                "message": row.message,
+                "author": row.author,
+                "created_at": records.moment(row.created_at),
+            }
             for row in window.updates.order_by("pk")
         ],
         "gates": [
@@ -153,7 +162,7 @@ def _sections(window: Window, *, at: datetime) -> tuple[dict[str, object], dict[
 
 def _ask(name: str, section: Section, span: Span) -> Mapping[str, object] | str:
     try:
-        return section(span)
+        return records.storable(section(span))
     except Exception as exc:  # another app's; a report without its section is still a report, and says so
         logger.exception("Section %s of a report could not be read", name)
         return f"It could not be read: {type(exc).__name__}: {exc}"[:500]

@@ -43,7 +43,7 @@ def start(window_id: int, *, by: Actor, at: Clock, unattended: bool = False) -> 
         _refuse(window, answers.reason, cause=answers.shut_by, by=by, at=at(), unattended=unattended)
         raise NotYet(answers.reason)
     if answers.preparing:
-        _wait_for(window, answers.reason, by=by, at=at())
+        _wait_for(window, answers.reason, by=by, at=at(), unattended=unattended)
         raise NotYet(answers.reason, preparing=True)
     try:
         return holds.all_or_named(
@@ -120,8 +120,9 @@ def post_update(window: Window, *, message: str, by: Actor, at: datetime) -> Upd
                 f"Window {row.pk} is {row.status}; updates are posted while it is scheduled or in progress.",
                 current=row.status,
             )
-        update = Update.objects.create(window=row, message=message, author=by.name[:255], created_at=at)
-        notices.tell(row, NoticeKind.UPDATE, mark=str(update.pk), facts={"update": message, "author": by.name}, at=at)
+        update = Update.objects.create(window=row, message=message, author=records.author(by)[:255], created_at=at)
+        facts = {"update": message, "author": update.author}
+        notices.tell(row, NoticeKind.UPDATE, mark=str(update.pk), facts=facts, at=at)
         said: dict[str, object] = {"update": update.pk, "by": str(by)}
         publish("maintenance.window.updated", subject=row.pk, at=at, data=said)
         audit.record("maintenance.window.updated", by=by, subject=row, at=at, after={"message": message})
@@ -146,8 +147,7 @@ def leave(window_id: int, *, by: Actor, at: datetime) -> bool:
 def _begin(window: Window, *, by: Actor, at: datetime) -> Window:
     row = holds.locked(window.pk)
     _refuse_wrong_state(row, Status.IN_PROGRESS)
-    if row.changed_at != window.changed_at:
-        raise NotYet("The window was changed while it was being started. Look again, then start it.")
+    _refuse_changed(row, window)
     before = records.snapshot(row)
     reached = reach.of(row)
     services = _services_of(row) | reached
@@ -164,10 +164,10 @@ def _begin(window: Window, *, by: Actor, at: datetime) -> Window:
         changed_at=at,
     )
     if at < row.scheduled_start:
-        holds.move(row)
+        holds.stretch(row)
     services = set(row.affected.values_list("service_id", flat=True))
     effects.remember(row)
-    effects.bring_about(services, by=by, at=at)
+    effects.bring_about(services, begun=services, by=by, at=at)
     notices.drop_waiting(row, because="The window had started", at=at)
     gone = (NoticeKind.AHEAD, NoticeKind.START_DUE, NoticeKind.START_REFUSED)
     notices.withdraw(row, gone, because="The window had started", at=at)
@@ -196,22 +196,36 @@ def _refuse_wrong_state(window: Window, wanted: Status) -> None:
         raise WrongState(f"Window {window.pk} is {is_now}; it cannot be started.", current=window.status)
 
 
-def _wait_for(window: Window, reason: str, *, by: Actor, at: datetime) -> None:
-    """Remember that a start was asked for, once; the tick starts the window when its gates are open."""
+def _refuse_changed(row: Window, asked: Window) -> None:
+    """Nothing when the gates were asked about the window as it is now."""
+    if row.changed_at != asked.changed_at:
+        raise NotYet("The window was changed while it was being started. Look again, then start it.")
+
+
+def _wait_for(window: Window, reason: str, *, by: Actor, at: datetime, unattended: bool) -> None:
+    """Remember that a start was asked for, once; the tick starts the window when its gates are open.
+
+    Of one that starts itself nobody knows that it waits: on-call hears of it once, when it is late.
+    """
     with transaction.atomic():
-        waiting = Window.objects.filter(pk=window.pk, status=Status.SCHEDULED.value, start_asked_at=None)
+        row = holds.locked(window.pk)
+        _refuse_wrong_state(row, Status.IN_PROGRESS)
+        _refuse_changed(row, window)
+        waiting = Window.objects.filter(pk=window.pk, start_asked_at=None)
         if waiting.update(start_asked_at=at, start_asked_by=by.name[:255], start_refused_because=""):
             data = {"reason": reason, "by": str(by)}
             publish("maintenance.window.start_asked", subject=window.pk, at=at, data=data)
             audit.record("maintenance.window.start_asked", by=by, subject=window, at=at, after={"reason": reason})
+        if unattended and row.starts_itself and at >= row.scheduled_start + rules.START_DUE_AFTER:
+            _tell_refused(row, reason, cause="preparing", at=at)
 
 
 def _refuse(window: Window, reason: str, *, cause: str, by: Actor, at: datetime, unattended: bool) -> None:
     """Record why the window did not start. A start that was asked for and waited is given up."""
     with transaction.atomic():
         row = holds.locked(window.pk)
-        if row.status != Status.SCHEDULED:
-            return
+        if row.status != Status.SCHEDULED or row.changed_at != window.changed_at:
+            return  # what was asked was another start
         Window.objects.filter(pk=row.pk).update(
             start_refused_because=reason[:1000], start_asked_at=None, start_asked_by=""
         )

@@ -5,10 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from catalogue.models import Service
+from catalogue.services.rows import keep_dependencies
 from maintenance import plans, records, rules, selectors
 from maintenance.models import Series, Window, WindowGate, WrongState
 from maintenance.plans import GatePlan, Plan
-from maintenance.rules import OPEN, NoticeKind, Status, Type
+from maintenance.rules import OPEN, GateState, NoticeKind, Status, Type
 from maintenance.services import effects, holds, notices
 from maintenance.services.holds import Conflicts, ServiceGone
 from sysops.access import audit
@@ -59,6 +60,7 @@ def schedule(
     def write() -> Window:
         window.pk = None  # as new, when it is tried again
         window._state.adding = True
+        keep_dependencies()
         reached = selectors.reached_keys(plan.services)
         _lock(direct | reached)
         holds.refuse_clashes(window, direct=direct, reached=reached)
@@ -110,7 +112,7 @@ def _extend(window_id: int, duration: timedelta, *, by: Actor, at: datetime) -> 
     window.overrunning_since, window.sequence, window.changed_at = None, window.sequence + 1, at
     services = set(window.affected.values_list("service_id", flat=True))
     _lock(services)
-    holds.move(window)
+    holds.stretch(window)
     window.save()
     if window.status == Status.IN_PROGRESS:
         effects.bring_about(services, by=by, at=at)
@@ -133,6 +135,8 @@ def _extension_problem(window: Window, duration: timedelta, *, at: datetime) -> 
 
 
 def _change(window_id: int, changes: Mapping[str, object], *, by: Actor, at: datetime) -> Window:
+    if "services" in changes:
+        keep_dependencies()
     window = holds.locked(window_id)
     if window.status != Status.SCHEDULED:
         raise WrongState(
@@ -163,6 +167,8 @@ def _change(window_id: int, changes: Mapping[str, object], *, by: Actor, at: dat
     window.sequence, window.changed_at = window.sequence + 1, at
     if moved:
         window.start_refused_because = ""
+    if wanted.start != old.start:
+        _forget_the_old_start(window)
     window.save()
     if moved or others:
         assert old.start is not None
@@ -172,6 +178,12 @@ def _change(window_id: int, changes: Mapping[str, object], *, by: Actor, at: dat
         notices.date(window, at=at)
     _record("changed", window, before=before, by=by, at=at)
     return window
+
+
+def _forget_the_old_start(window: Window) -> None:
+    """Nobody asked for the new start, and no gate has answered for it: else the tick would start it days early."""
+    window.start_asked_at, window.start_asked_by = None, ""
+    window.gates.update(state=GateState.UNASKED.value, reason="", facts={}, asked_at=None, preparing_since=None)
 
 
 def _take_other_services(window: Window, wanted: Plan) -> None:
@@ -267,7 +279,7 @@ def _told(window: Window, by: Actor) -> dict[str, object]:
 
 
 def _times_before(start: datetime, end: datetime) -> dict[str, object]:
-    return {"previous_start_at": start.isoformat(), "previous_end_at": end.isoformat()}
+    return {"previous_start_at": records.moment(start), "previous_end_at": records.moment(end)}
 
 
 def _seconds(duration: timedelta) -> int:

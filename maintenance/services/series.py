@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from maintenance import records, series_plans
 from maintenance.models import Series, SeriesNote, Window, WrongState
-from maintenance.rules import LONGEST_REASON, Status, text_problem
+from maintenance.rules import FARTHEST, LONGEST_REASON, Status, text_problem
 from maintenance.series_plans import SeriesPlan
 from maintenance.services import running, series_making, series_remaking, series_telling
 from maintenance.services.series_making import make_ahead
@@ -128,6 +128,8 @@ def _no_occurrence(series: Series, occurrence: datetime, *, at: datetime) -> str
     """Why there is nothing to skip then, or None."""
     if occurrence <= at:
         return "It has passed; only an occurrence to come can be skipped."
+    if occurrence > at + FARTHEST:
+        return "It is more than a hundred years ahead."
     if Window.objects.filter(series=series, occurrence=occurrence).exists():
         return None
     plan = series_plans.of(series)

@@ -4,6 +4,7 @@ The change marks them, in its own transaction; each is then worked on in one of 
 at the next run. All in one would hold services and the audit log for seconds, and stand in a circle with who waits.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +21,8 @@ from maintenance.rules import NoticeKind, Status
 from maintenance.series_plans import MADE_AHEAD, SeriesPlan
 from maintenance.services import running, scheduling, series_notes, series_telling
 from sysops.access.actors import Actor
+
+logger = logging.getLogger(__name__)
 
 _CHANGED = "The series was changed; this occurrence is not part of it any more."
 _ENDED = "The series has ended."
@@ -48,15 +51,21 @@ def mark(series: Series, *, old: SeriesPlan, new: SeriesPlan, at: datetime) -> N
 
 
 def mark_all(series: Series, *, reason: str, at: datetime) -> list[Window]:
-    """The scheduled windows to come of a series that ends, marked to be cancelled. In the transaction that ends it."""
-    waiting = Window.objects.filter(series=series, status=Status.SCHEDULED.value, scheduled_start__gt=at)
+    """The windows of a series that ends which have not begun, marked to be cancelled. In the transaction that ends it.
+
+    Also one that a gate keeps waiting: it would begin after the series has ended.
+    """
+    waiting = Window.objects.filter(series=series, status=Status.SCHEDULED.value, scheduled_end__gt=at)
     windows = _locked(waiting)
     Window.objects.filter(pk__in=[window.pk for window in windows]).update(behind_series=True, cancel_reason=reason)
     return sorted(windows, key=lambda window: (window.scheduled_start, window.pk))
 
 
 def catch_up(series: Series, *, by: Actor, at: datetime, stop: float | None = None) -> int:
-    """Work on what is marked, until `stop`; how many windows were. Twice does nothing more than once."""
+    """Work on what is marked, until `stop`; how many windows were. Twice does nothing more than once.
+
+    One that fails unexpectedly keeps no other from following; what it raised is raised at the end.
+    """
     pending = list(Window.objects.filter(series=series, behind_series=True).order_by("scheduled_start", "pk"))
     named = [window.occurrence for window in pending if window.occurrence]
     plan, found = series_plans.of(series), {}
@@ -67,10 +76,17 @@ def catch_up(series: Series, *, by: Actor, at: datetime, stop: float | None = No
     # Away from each other: into the time of the next one only once that one has left it.
     later = any(target and target.start > window.scheduled_start for window, target in pairs)
     done = 0
+    failures: list[Exception] = []
     for window, target in reversed(pairs) if later else pairs:
         if stop is not None and time.monotonic() >= stop:
             break
-        done += _follow(series.pk, window.pk, target, plan, by=by, at=at)
+        try:
+            done += _follow(series.pk, window.pk, target, plan, by=by, at=at)
+        except Exception as exc:
+            logger.exception("Window %s could not follow its series", window.pk)
+            failures.append(exc)
+    if failures:
+        raise ExceptionGroup("Windows that could not follow their series", failures)
     return done
 
 
@@ -163,8 +179,8 @@ def _follow(
                 _cancel(window, _CHANGED, by=by, at=at)
             else:
                 _move(series, window, target, plan, by=by, at=at)
-        except WrongState:
-            pass  # somebody has just started or cancelled it: it stays as it is
+        except WrongState:  # somebody has just started or cancelled it: it stays as it is
+            Window.objects.filter(pk=window_id).exclude(status=Status.CANCELLED.value).update(cancel_reason="")
         Window.objects.filter(pk=window_id).update(behind_series=False)
     return True
 

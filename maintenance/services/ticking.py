@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from maintenance import records
-from maintenance.models import Notice, Window, WrongState
+from maintenance.models import Notice, Window, WindowGate, WrongState
 from maintenance.rules import NoticeKind, Status
 from maintenance.services import notices, reports, running
 from sysops.access import audit
@@ -36,16 +36,15 @@ class Ticked:
 
 def tick(*, now: Clock) -> Ticked:
     """Do what is due. Any number of these at once, at any time, do it once; one window that fails stops no other."""
-    to_start = [*_keys(_asked_for(now())), *_keys(_due_to_start(now()))]  # both before: one may become the other
-    ticked = Ticked(
-        started=_each(to_start, lambda pk: _start(pk, now)),
-        left=_each(_keys(_too_late(now())), lambda pk: running.leave(pk, by=TICK, at=now())),
-        completed=_each(_keys(_due_to_complete(now())), lambda pk: _complete(pk, now())),
-        overrun=_each(_keys(_newly_late(now())), lambda pk: _overrun(pk, now())),
-        settled=notices.settle_due(now=now()),
-    )
+    # Ends before starts: the next window on a service is not refused because of one that ends at the same time.
+    completed = _each(_keys(_due_to_complete(now())), lambda pk: _complete(pk, now()))
+    overrun = _each(_keys(_newly_late(now())), lambda pk: _overrun(pk, now()))
+    left = _each(_keys(_too_late(now())), lambda pk: running.leave(pk, by=TICK, at=now()))
+    settled = notices.settle_due(now=now())
+    # Last what asks other apps: one that never answers is the end of this tick, and of each one after it.
+    started = _each(_keys(_to_start(now())), lambda pk: _start(pk, now))
     _each(_keys(_unreported()), lambda pk: _report(pk, now()))
-    return ticked
+    return Ticked(started=started, left=left, completed=completed, overrun=overrun, settled=settled)
 
 
 def _each(keys: Iterable[int], act: Callable[[int], bool]) -> int:
@@ -63,16 +62,19 @@ def _keys(windows: QuerySet[Window]) -> list[int]:
 
 
 def _scheduled() -> QuerySet[Window]:
-    return Window.objects.filter(status=Status.SCHEDULED.value).order_by("scheduled_start", "pk")
+    """Not those that have yet to follow their series: people may have been told that they do not take place."""
+    waiting = Window.objects.filter(status=Status.SCHEDULED.value, behind_series=False)
+    return waiting.order_by("scheduled_start", "pk")
 
 
-def _asked_for(now: datetime) -> QuerySet[Window]:
-    """Somebody asked for the start, and a gate prepared."""
-    return _scheduled().filter(start_asked_at__isnull=False, scheduled_end__gt=now)
+def _to_start(now: datetime) -> QuerySet[Window]:
+    """Those that start themselves, and those whose start was asked for while a gate prepared.
 
-
-def _due_to_start(now: datetime) -> QuerySet[Window]:
-    return _scheduled().filter(starts_itself=True, start_asked_at=None, scheduled_start__lte=now, scheduled_end__gt=now)
+    Without gates first: they wait for nobody's answer.
+    """
+    by_itself = Q(starts_itself=True, scheduled_start__lte=now)
+    due = _scheduled().filter(by_itself | Q(start_asked_at__isnull=False), scheduled_end__gt=now)
+    return due.order_by(Exists(WindowGate.objects.filter(window=OuterRef("pk"))), "scheduled_start", "pk")
 
 
 def _too_late(now: datetime) -> QuerySet[Window]:

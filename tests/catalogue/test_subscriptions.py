@@ -15,7 +15,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
-from catalogue import links, services
+from catalogue import links, services, subscribing
 from catalogue.models import Person, Service, Subscription
 from catalogue.rules import SubscriptionState as State
 from catalogue.services import subscriptions
@@ -430,3 +430,37 @@ def test_addresses_that_never_confirmed_or_ended_are_forgotten_in_time(shop: Ser
     assert subscriptions.clean_up(now=at + timedelta(days=8)) == 1
     assert subscriptions.clean_up(now=at + timedelta(days=31)) == 1
     assert list(Subscription.objects.all()) == [kept]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_click_on_the_link_while_somebody_signs_the_address_up_again_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service, later = make_service("shop"), NOW + timedelta(hours=1)
+    row = ask(service)
+    assert row is not None
+    token = urlsplit(links.confirm_url(row)).path.rsplit("/", 1)[1]
+    monkeypatch.setattr(links, "LINK_LIVES", timedelta(days=36_500))
+    failures: list[BaseException] = []
+
+    def confirm() -> None:
+        try:
+            subscriptions.confirm(token, by=BY, at=later)
+        except Exception as exc:
+            failures.append(exc)
+        finally:
+            connection.close()
+
+    click, real = threading.Thread(target=confirm), subscribing.may_ask
+
+    def may_ask(*args: object, **kwargs: object) -> bool:
+        click.start()
+        click.join(0.5)
+        return real(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(subscribing, "may_ask", may_ask)
+    ask(service, at=later)
+    click.join(20)
+
+    row.refresh_from_db()
+    assert (row.state, failures) == (State.CONFIRMED, [])

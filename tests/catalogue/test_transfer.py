@@ -462,3 +462,15 @@ def test_a_file_that_cannot_be_imported_is_refused_with_its_paths(tmp_path: Path
     assert told.exit_code == 1
     assert "Nothing was changed.\nservices[0].depends_on[0]: there is no service 'x'" in told.output
     assert CliRunner().invoke(main, ["catalogue", "import", str(tmp_path / "none.yaml")]).exit_code == 1
+
+
+@pytest.mark.django_db
+def test_a_subscription_to_what_pruning_would_remove_is_refused_by_its_path() -> None:
+    load(SHOP)
+    before = count()
+
+    for person in ("ada", "bob"):  # bob is subscribed to shop already
+        one = {"service": "shop", "person": person}
+        found = problems_of({"services": [{"slug": "db"}], "subscriptions": [one], "rotas": []}, prune=True)
+        assert found == {"subscriptions[0].service": "there is no service 'shop'"}
+    assert count() == before

@@ -35,7 +35,7 @@ class FakeGate:
 
     def __init__(self) -> None:
         self.answers = [Answer(Verdict.OPEN, "Fine.", {"backup": 7})]
-        self.fails: Exception | None = None
+        self.fails: BaseException | None = None
         self.asked: list[Question] = []
 
     def says(self, *answers: tuple[Verdict, str]) -> None:

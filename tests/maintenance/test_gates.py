@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from catalogue.gates import Question, Verdict, gates
+from catalogue.gates import Answer, Question, Verdict, gates
 from maintenance.models import WindowGate
 from maintenance.plans import GatePlan
 from maintenance.services import running, scheduling, ticking
@@ -203,3 +203,70 @@ def test_gates_are_asked_outside_any_transaction(gate: FakeGate, monkeypatch: py
     assert inside == [False]
     window.refresh_from_db()
     assert window.status == "in_progress"
+
+
+@pytest.mark.django_db
+def test_a_window_rescheduled_while_a_gate_prepares_begins_at_its_new_start_and_asks_anew(gate: FakeGate) -> None:
+    gate.says(PREPARING, OPEN)
+    window = make_window(gates=[GatePlan("fake", prepare=True)])
+    with pytest.raises(NotYet):
+        running.start(window.pk, by=BY, at=clock(START - MINUTE))
+
+    scheduling.change(window, {"start": START + 24 * HOUR}, by=BY, at=START)
+    ticking.tick(now=clock(START + MINUTE))
+
+    window.refresh_from_db()
+    assert (window.status, window.start_asked_at) == ("scheduled", None)
+    assert len(gate.asked) == 1
+    running.start(window.pk, by=BY, at=clock(START + 24 * HOUR))
+    assert gate.asked[-1].since is None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("answer", [PREPARING, CLOSED])
+def test_what_gates_said_of_another_start_is_not_kept(
+    gate: FakeGate, monkeypatch: pytest.MonkeyPatch, answer: tuple[Verdict, str]
+) -> None:
+    gate.says(answer)
+    window = make_window(gates=[GatePlan("fake", prepare=True)])
+    real = gate.ask
+
+    def meanwhile(question: Question) -> object:
+        scheduling.change(window, {"start": START + 24 * HOUR}, by=BY, at=NOW + HOUR)
+        return real(question)
+
+    monkeypatch.setattr(gate, "ask", meanwhile)
+    with pytest.raises(NotYet):
+        running.start(window.pk, by=BY, at=clock(START))
+
+    window.refresh_from_db()
+    assert (window.start_asked_at, window.start_refused_because) == (None, "")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(Verdict.OPEN, "NUL \0"), Answer(Verdict.OPEN, "", {"at": NOW}), Answer(Verdict.OPEN, "", {"x": "\ud800"})],
+)
+def test_a_gate_whose_answer_cannot_be_kept_is_closed(
+    gate: FakeGate, answer: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate.answers = [answer]
+    window = make_window(gates=[GatePlan("fake")])
+
+    with pytest.raises(NotYet, match="could not be asked"):
+        running.start(window.pk, by=BY, at=clock(START))
+    assert "broke" in caplog.text
+
+
+@pytest.mark.django_db
+def test_when_a_window_that_starts_itself_still_waits_for_a_gate_on_call_hears_of_it_once(gate: FakeGate) -> None:
+    gate.says(PREPARING)
+    window = make_window(starts_itself=True, gates=[GatePlan("fake", prepare=True)])
+
+    for minutes in (0, 4, 5, 6, 60):
+        ticking.tick(now=clock(START + minutes * MINUTE))
+        heard = told(window).count("start_refused")
+        assert heard == (minutes >= 5), minutes
+
+    assert message(window, "start_refused").context["reason"] == "Fake gate: A backup is being taken."

@@ -95,9 +95,9 @@ def test_a_window_keeps_its_wall_clock_and_not_its_length_when_clocks_change(
 @pytest.mark.parametrize(
     "zone, first, wanted",
     [
-        ("Europe/London", "2027-03-27T01:30", "2027-03-28 02:30–03:30"),  # 01:00 to 02:00 is skipped
-        ("America/New_York", "2027-03-13T02:15", "2027-03-14 03:15–04:15"),
-        ("Australia/Lord_Howe", "2027-10-02T02:10", "2027-10-03 02:40–04:10"),  # skips half an hour
+        ("Europe/London", "2027-03-27T01:30", "2027-03-28 02:30–04:30"),  # 01:00 to 02:00 is skipped
+        ("America/New_York", "2027-03-13T02:15", "2027-03-14 03:15–05:15"),
+        ("Australia/Lord_Howe", "2027-10-02T02:10", "2027-10-03 02:40–04:40"),  # skips half an hour
     ],
 )
 def test_a_local_time_that_does_not_exist_moves_forward_by_the_gap_and_says_so(
@@ -118,8 +118,14 @@ def test_an_end_that_does_not_exist_moves_forward_too() -> None:
     assert "it ends at 02:30" in found.note
 
 
-def test_a_window_inside_the_gap_is_still_a_minute_long() -> None:
+def test_a_window_inside_the_gap_keeps_its_length_after_it() -> None:
     found = of("FREQ=DAILY", zone="Europe/London", first="2027-03-28T01:30", hours=0.5, days=1)[0]
+
+    assert span(found, "Europe/London") == "2027-03-28 02:30–03:00"
+
+
+def test_a_window_that_the_gap_all_but_swallows_is_still_a_minute_long() -> None:
+    found = of("FREQ=DAILY", zone="Europe/London", first="2027-03-28T00:59:30", hours=3631 / 3600, days=1)[0]
 
     assert found.end - found.start == timedelta(minutes=1)
 

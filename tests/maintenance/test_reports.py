@@ -37,16 +37,16 @@ def test_a_report_sets_the_plan_against_what_became_of_it(gate: FakeGate) -> Non
     assert done.report is not None
     report = json.loads(json.dumps(done.report))
     assert report["times"] == {
-        "planned_start_at": "2027-01-15T02:00:00+00:00",
+        "planned_start_at": "2027-01-15T02:00:00Z",
         "planned_duration_seconds": 7200,
-        "scheduled_start_at": "2027-01-15T03:00:00+00:00",
-        "scheduled_end_at": "2027-01-15T05:00:00+00:00",
+        "scheduled_start_at": "2027-01-15T03:00:00Z",
+        "scheduled_end_at": "2027-01-15T05:00:00Z",
         "estimated_duration_seconds": 7200,
-        "actual_start_at": "2027-01-15T03:10:00+00:00",
-        "completed_at": "2027-01-15T05:30:00+00:00",
+        "actual_start_at": "2027-01-15T03:10:00Z",
+        "completed_at": "2027-01-15T05:30:00Z",
         "actual_duration_seconds": 8400,
         "overrun_seconds": 1800,
-        "overrunning_since_at": "2027-01-15T05:00:00+00:00",
+        "overrunning_since_at": "2027-01-15T05:00:00Z",
     }
     assert [(row["slug"], row["direct"], row["state_before"], row["state_after"]) for row in report["services"]] == [
         ("db", True, "normal", "normal"),
@@ -150,3 +150,42 @@ def test_sections_are_read_outside_any_transaction(monkeypatch: pytest.MonkeyPat
     running.complete(make_running(), by=BY, at=START + HOUR)
 
     assert inside == [False]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("odd", [START, {1, 2}, float("nan"), "a\0b", "\ud800"])
+def test_a_section_that_cannot_be_kept_costs_the_report_that_section_only(
+    odd: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sections._things, "odd", lambda span: {"found": odd})
+
+    done = running.complete(make_running(), by=BY, at=START + HOUR)
+
+    done.refresh_from_db()
+    assert done.report is not None
+    assert done.report["sections"]["odd"] is None
+    assert "could not be read" in done.report["not_known"]["odd"]
+
+
+@pytest.mark.django_db
+def test_a_backslash_is_no_nul_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sections._things, "odd", lambda span: {"path": "C:\\u0000"})
+
+    done = running.complete(make_running(), by=BY, at=START + HOUR)
+
+    done.refresh_from_db()
+    assert done.report is not None
+    assert done.report["sections"]["odd"] == {"path": "C:\\u0000"}
+
+
+@pytest.mark.django_db
+def test_a_report_has_ids_and_times_as_the_api_has_them() -> None:
+    window = make_running()
+    update = running.post_update(window, message="Half done", by=BY, at=START)
+
+    done = running.complete(window, by=BY, at=START + HOUR)
+
+    assert done.report is not None
+    assert done.report["window"]["id"] == str(window.pk)
+    assert done.report["updates"][0]["id"] == str(update.pk)
+    assert "+00:00" not in json.dumps(done.report)

@@ -13,6 +13,7 @@ from maintenance.services import reach, reports, running, scheduling, ticking
 from maintenance.services.running import NotYet
 from maintenance.services.scheduling import BadWindow, Conflicts
 from maintenance.subscribers import refresh_reach
+from sysops.access.actors import Actor
 from sysops.access.models import AuditEntry
 from sysops.events.models import Event
 from sysops.kernel.clock import Clock
@@ -421,3 +422,37 @@ def _depend(service: Service, *needs: Service) -> None:
     """Change what the service stands on, and let maintenance hear of it."""
     catalogue.change(service, {"depends_on": needs}, by=BY, at=START)
     refresh_reach(Event.objects.filter(name="catalogue.service.changed", subject=service.slug).order_by("-pk")[0])
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("by", "author"),
+    [
+        (Actor.token("boss (sysops_2cTg6X…)"), "boss"),
+        (Actor.token("boss (night) (sysops_2cTg6X…)"), "boss (night)"),
+        (Actor.token("(sysops_2cTg6X…)"), "(sysops_2cTg6X…)"),
+        (Actor.user("ada (ops)"), "ada (ops)"),
+    ],
+)
+def test_people_read_who_said_something_and_not_with_which_token(by: Actor, author: str) -> None:
+    window = make_running()
+
+    update = running.post_update(window, message="Half done", by=by, at=START)
+
+    assert message(window, "update").context["author"] == update.author == author
+    assert AuditEntry.objects.filter(action="maintenance.window.updated").get().actor == by.name
+
+
+@pytest.mark.django_db
+def test_a_state_that_somebody_gave_meanwhile_outlives_an_extension_and_the_end_of_another_window() -> None:
+    database = make_service("db")
+    window = make_running(database)
+    emergency = make_running(database, emergency=True)
+    catalogue.set_state(database, State.DOWN, reason="It does not come up", by=BY, at=START + HOUR)
+
+    scheduling.extend(window, duration=4 * HOUR, by=BY, at=START + HOUR)
+    assert state_of(database) == "down"
+    running.complete(emergency, by=BY, at=START + 2 * HOUR)
+    assert state_of(database) == "down"
+    running.complete(window, by=BY, at=START + 3 * HOUR)
+    assert state_of(database) == "down"

@@ -59,7 +59,7 @@ def test_a_planned_window_is_scheduled_audited_and_told() -> None:
     assert (said.key, said.level, said.urgent) == (f"window:{window.pk}:scheduled", "warning", False)
     assert said.context["services"] == ["shop-db"]
     assert said.context["reached"] == ["shop"]
-    assert said.context["start_at"] == "2027-01-15T02:00:00+00:00"
+    assert said.context["start_at"] == "2027-01-15T02:00:00Z"
     assert set(said.audience["subscribers_of"]) == {database.pk, shop.pk} == set(said.audience["owners_of"])
     assert waiting(window) == {"ahead": START - DAY, "start_due": START + timedelta(minutes=5)}
 
@@ -275,15 +275,15 @@ def test_rescheduling_tells_the_times_before_and_dates_the_notice_ahead_anew() -
     assert moved.affected.get().period.lower == START + DAY
     assert told(window) == ["scheduled", "rescheduled"]
     context = message(window, "rescheduled").context
-    assert context["previous_start_at"] == "2027-01-15T02:00:00+00:00"
-    assert context["previous_end_at"] == "2027-01-15T04:00:00+00:00"
-    assert context["start_at"] == "2027-01-16T02:00:00+00:00"
+    assert context["previous_start_at"] == "2027-01-15T02:00:00Z"
+    assert context["previous_end_at"] == "2027-01-15T04:00:00Z"
+    assert context["start_at"] == "2027-01-16T02:00:00Z"
     assert waiting(window)["ahead"] == START
     assert dropped(window)["ahead"] == "The window was rescheduled"
     entry = AuditEntry.objects.order_by("-id")[0]
     assert entry.before == {
-        "scheduled_start": "2027-01-15T02:00:00+00:00",
-        "scheduled_end": "2027-01-15T04:00:00+00:00",
+        "scheduled_start": "2027-01-15T02:00:00Z",
+        "scheduled_end": "2027-01-15T04:00:00Z",
     }
 
 
@@ -412,7 +412,7 @@ def test_a_running_window_is_extended_and_its_services_stay_longer_in_maintenanc
     database.refresh_from_db()
     assert database.state_until == START + 3 * HOUR
     assert told(window)[-1] == "extended"
-    assert message(window, "extended").context["previous_end_at"] == "2027-01-15T04:00:00+00:00"
+    assert message(window, "extended").context["previous_end_at"] == "2027-01-15T04:00:00Z"
 
 
 @pytest.mark.django_db

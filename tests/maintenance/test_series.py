@@ -8,10 +8,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.db import connections
 
+from catalogue.gates import Verdict
 from catalogue.models import Service
+from catalogue.services import InUse, remove
 from maintenance.models import Series, SeriesNote, Window, WrongState
+from maintenance.plans import GatePlan
+from maintenance.records import moment
 from maintenance.series_plans import SeriesPlan
-from maintenance.services import notices, running, scheduling, series_making, series_notes, series_remaking
+from maintenance.services import notices, running, scheduling, series_making, series_notes, series_remaking, ticking
 from maintenance.services.series import (
     BadSeries,
     change_series,
@@ -138,7 +142,7 @@ def test_a_window_at_a_time_that_does_not_exist_is_moved_and_says_so() -> None:
 
     moved = Window.objects.get(series=series, scheduled_start=london("2027-03-28T02:30"))
     assert "01:30 does not exist on 2027-03-28 in Europe/London" in moved.note
-    assert moved.estimated_duration_seconds == 60, "it ends at 02:30 by the wall clock, so the least length is kept"
+    assert moved.estimated_duration_seconds == 3600
 
 
 def test_after_a_long_silence_what_has_passed_is_not_made() -> None:
@@ -362,7 +366,7 @@ def test_a_changed_time_is_told_once_and_for_itself_only_where_people_heard_of_t
     assert sent() == [("series", "scheduled"), ("series", "rescheduled"), ("window", "rescheduled")]
     assert told(windows(series)[0])[-1] == "rescheduled"
     said = Message.objects.filter(thread=f"series:{series.pk}").order_by("-pk")[0]
-    assert said.context["previous_start_at"] == FIRST.astimezone(UTC).isoformat()
+    assert said.context["previous_start_at"] == moment(FIRST)
     assert "04:00–06:00" in str(said.context["description"])
 
 
@@ -377,8 +381,8 @@ def test_another_day_of_the_week_cancels_the_old_windows_quietly_and_makes_new_o
     assert {window.occurrence for window in gone} == {None}
     assert sent() == [("series", "scheduled"), ("series", "rescheduled")], "not one for each window"
     said = Message.objects.filter(thread=f"series:{series.pk}").order_by("-pk")[0].context
-    assert said["previous_start_at"] == FIRST.astimezone(UTC).isoformat()
-    assert said["start_at"] == (FIRST + 2 * DAY).astimezone(UTC).isoformat()
+    assert said["previous_start_at"] == moment(FIRST)
+    assert said["start_at"] == moment(FIRST + 2 * DAY)
     change_series(series, {"rule": "FREQ=WEEKLY;BYDAY=TU"}, by=BY, at=NOW)
     assert starts(series)[0] == "01-12 03:00–05:00", "and back again"
 
@@ -553,3 +557,76 @@ def test_notes_are_unique_by_occurrence() -> None:
 
     assert notes(series) == {FIRST: "This occurrence is skipped."}
     assert SeriesNote.objects.count() == 1
+
+
+def test_a_service_is_not_deleted_under_a_series_whose_windows_are_yet_to_be_made() -> None:
+    service = make_service("db")
+    make_series(service, first_start=FIRST + 200 * DAY)
+    assert not Window.objects.exists()
+
+    with pytest.raises(InUse, match="maintenance series Patching"):
+        remove(service, by=BY, at=NOW)
+
+
+def test_a_worker_that_dies_after_a_series_has_ended_leaves_no_window_that_begins(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    series = make_series()
+    first, second = windows(series)[:2]
+    with monkeypatch.context() as patched:
+        patched.setattr(series_remaking, "catch_up", lambda *_, **__: 0)  # killed between the two
+        end_series(series, cancel_scheduled=True, by=BY, at=NOW)
+
+    ticking.tick(now=clock(FIRST - HOUR))
+    ticking.tick(now=clock(FIRST))
+
+    assert {"ahead", "started"}.isdisjoint(told(first))
+    real = series_remaking._cancel
+
+    def cancel(window: Window, reason: str, *, by: Actor, at: datetime) -> None:
+        if window.pk == first.pk:
+            raise RuntimeError("poison")
+        real(window, reason, by=by, at=at)
+
+    monkeypatch.setattr(series_remaking, "_cancel", cancel)
+    with pytest.raises(ExceptionGroup, match="could not be worked on"):
+        make_ahead(now=clock(FIRST), by=BY)
+    second.refresh_from_db()
+    assert second.status == "cancelled"
+    assert f"Window {first.pk} could not follow" in caplog.text
+
+
+def test_an_occurrence_that_waits_for_a_gate_is_cancelled_with_its_series(gate: FakeGate) -> None:
+    gate.says((Verdict.CLOSED, "No backup."))
+    series = make_series(gates=[GatePlan("fake")])
+    first = windows(series)[0]
+    ticking.tick(now=clock(FIRST))
+
+    end_series(series, cancel_scheduled=True, by=BY, at=FIRST + HOUR)
+
+    first.refresh_from_db()
+    assert first.status == "cancelled"
+
+
+def test_an_occurrence_begun_while_its_series_ends_has_no_reason_why_it_was_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    series = make_series()
+    first = windows(series)[0]
+    real = series_remaking.catch_up
+
+    def catch_up(series: Series, *, by: Actor, at: datetime) -> int:
+        running.start(first.pk, by=BY, at=clock(at))
+        return real(series, by=by, at=at)
+
+    monkeypatch.setattr(series_remaking, "catch_up", catch_up)
+    end_series(series, cancel_scheduled=True, by=BY, at=FIRST - HOUR)
+
+    first.refresh_from_db()
+    assert (first.status, first.cancel_reason) == ("in_progress", "")
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59+00:00", "9999-12-31T23:59:59-12:00"])
+def test_an_occurrence_beyond_all_time_cannot_be_skipped(text: str) -> None:
+    with pytest.raises(BadSeries, match="a hundred years"):
+        skip(make_series(), datetime.fromisoformat(text), by=BY, at=NOW)
