@@ -42,4 +42,4 @@ def _alert(alert: Alert) -> dict[str, object]:
 
 
 def _time(value: datetime | None) -> str | None:
-    return value.isoformat() if value else None
+    return value.isoformat().replace("+00:00", "Z") if value else None

@@ -23,6 +23,7 @@ from sysops.kernel.redaction import redact
 
 _LOCK = 7_305_010  # advisory lock space: one writer per key, also while there is no row to lock
 _LONGEST_KEY = 200
+KEEP = timedelta(days=730)
 _INSTANT = timedelta(microseconds=1)
 
 
@@ -67,6 +68,7 @@ def resolve(*, key: str, detail: str = "", at: datetime) -> bool:
             return False
         alert.resolved_at = at
         alert.save(update_fields=["resolved_at"])
+        _take_back(alert, "It is over.", at=at)
         if alert.told_at:
             messages.post(
                 key=f"alert:{alert.pk}:resolved",
@@ -92,6 +94,11 @@ def release_held(*, now: Clock) -> int:
                 _settle(alert, news=False, at=now())
                 released += 1
     return released
+
+
+def clean_up(*, now: datetime) -> int:
+    """Remove alerts that were over two years ago; how many. Reports of windows have their own copies."""
+    return Alert.objects.filter(resolved_at__lt=now - KEEP).delete()[0]
 
 
 def _words(said: str, limit: int) -> str:
@@ -134,6 +141,8 @@ def _tell(alert: Alert, *, waited: bool, at: datetime) -> None:
     worse = alert.told_at is not None
     alert.told_at = max(at, alert.held_back_at) if alert.held_back_at else at
     alert.save(update_fields=["told_at"])
+    if worse:
+        _take_back(alert, "It has become worse since.", at=at)
     messages.post(
         key=f"alert:{alert.pk}:raised" + (f":{alert.level}" if worse else ""),
         kind="alert.raised",
@@ -143,6 +152,11 @@ def _tell(alert: Alert, *, waited: bool, at: datetime) -> None:
         at=at,
         thread=f"alert:{alert.pk}",
     )
+
+
+def _take_back(alert: Alert, because: str, *, at: datetime) -> None:
+    """Who was not reached yet does not read afterwards, as if it were so now, how it was."""
+    messages.expire(thread=f"alert:{alert.pk}", kinds=["alert.raised"], because=because, at=at)
 
 
 def _context(alert: Alert) -> dict[str, object]:
@@ -162,10 +176,11 @@ def _context(alert: Alert) -> dict[str, object]:
 
 def _audience(alert: Alert) -> Audience:
     team = alert.service.owner_team_id if alert.service else None
-    if alert.service_id is None or team is None:
+    if team is None:
         return Audience(operators=True)
     on_call = (team,) if alert.level == Level.CRITICAL.value else ()
-    return Audience(owners_of=(alert.service_id,), on_call_of=on_call)
+    # The team, not "the owners of": the service may be gone before the message is fanned out.
+    return Audience(teams=(team,), on_call_of=on_call)
 
 
 def _publish(what: str, alert: Alert, at: datetime) -> None:

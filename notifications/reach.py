@@ -12,7 +12,7 @@ from catalogue.rules import SubscriptionState
 from catalogue.selectors_oncall import on_call
 from notifications.audience import Audience
 from notifications.channels.base import drivers
-from notifications.models import Channel, Route
+from notifications.models import Channel, Message, Route
 from notifications.rules import Contact, Group, Level, Way
 from sysops.access.roles import ADMIN
 
@@ -68,6 +68,19 @@ def reach(audience: Audience, *, level: Level, at: datetime, but: int | None = N
         groups.append(Group(_operators(), default))
     people = {pk for group in groups for pk in group.people}
     return Reach(groups, outside, recipients(people), contacts_of(people), ways, mail)
+
+
+def no_longer_told(message: Message, people: Collection[int], *, at: datetime) -> set[int]:
+    """Those of these people who ended their subscription after the fan-out, and are told for no other reason."""
+    audience = Audience.from_json(message.audience)
+    of_these = Subscription.objects.filter(service__in=audience.subscribers_of, person__in=people).order_by()
+    ended = of_these.filter(state=SubscriptionState.ENDED.value, ended_at__gte=message.fanned_out_at)
+    gone = set(ended.values_list("person_id", flat=True))
+    if not gone or audience.operators:
+        return set()
+    still = of_these.filter(state=SubscriptionState.CONFIRMED.value).values_list("person_id", flat=True)
+    of_teams = (person for _, members in _teams(audience, at=at) for person in members)
+    return {pk for pk in gone if pk} - {*still, *of_teams, *audience.people}
 
 
 def all_ways(*, but: int | None = None) -> list[Way]:

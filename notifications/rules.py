@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 class Level(StrEnum):
@@ -76,6 +76,7 @@ def quiet_until(at: datetime, *, starts: time | None, ends: time | None, zone: s
     """
     if starts is None or ends is None or starts == ends:
         return None
+    zone = known_zone(zone)
     today = at.astimezone(ZoneInfo(zone)).date()
     for day in (today - timedelta(days=1), today):
         begin = _moment(day, starts, zone)
@@ -83,6 +84,14 @@ def quiet_until(at: datetime, *, starts: time | None, ends: time | None, zone: s
         if begin <= at < end:
             return end
     return None
+
+
+def known_zone(name: str) -> str:
+    """The time zone, or UTC for one that is not known (any more): it must not keep a message from everybody."""
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return "UTC"
 
 
 def _moment(day: date, wall_clock: time, zone: str) -> datetime:

@@ -81,11 +81,12 @@ def _subscribe() -> None:
         subscriber="notifications.ask_to_confirm",
         handler=notification_subscribers.ask_to_confirm,
     )
-    subscribe(
-        "catalogue.service.changed",
-        subscriber="maintenance.refresh_reach",
-        handler=maintenance_subscribers.refresh_reach,
-    )
+    for what in ("created", "changed"):
+        subscribe(
+            f"catalogue.service.{what}",
+            subscriber="maintenance.refresh_reach",
+            handler=maintenance_subscribers.refresh_reach,
+        )
 
 
 def _subscribe_alerts() -> None:
@@ -118,6 +119,7 @@ def beat_schedule() -> dict[str, Entry]:
         "backups: watch recovery points": _every(60, "backups.watch_rpo"),
         "catalogue: clean up": _at("catalogue.clean_up", hour=3, minute=50),
         "alerting: release what maintenance held back": _every(15, "alerting.release_held"),
+        "alerting: clean up": _at("alerting.clean_up", hour=3, minute=55),
         "maintenance: tick": _every(10, "maintenance.tick"),
         "maintenance: make windows of series ahead": _hourly("maintenance.make_ahead", minute=10),
         "notifications: sweep": _every(15, "notifications.sweep"),

@@ -46,7 +46,7 @@ def _send_test(row: models.Model, given: Mapping[str, object], by: Actor, at: da
 
 def _will_test(row: models.Model) -> Sequence[str]:
     assert isinstance(row, Channel)
-    off = [] if row.enabled else ["The channel is switched off; the test message goes through it all the same."]
+    off = [] if row.enabled else ["The channel is switched off: the test message waits for it, a day at most."]
     return [f"One message that says it is a test goes out through {row.name}, and nobody else is told.", *off]
 
 

@@ -6,13 +6,11 @@ own HTTP, so their connections are guarded as they are made (sysops.kernel.guard
 
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 from urllib.request import getproxies_environment
 
@@ -22,11 +20,10 @@ from sysops import env
 from sysops.kernel import http
 from sysops.kernel.guard import Refused, checked_connections
 from sysops.kernel.redaction import redact
+from sysops.kernel.within import within
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
-
-T = TypeVar("T")
 
 SECONDS = 15.0
 TO = "{to}"
@@ -128,7 +125,7 @@ class _Sender:
         # A service per letter: Apprise's own sleeps 5.5 s between two letters, longer than a lease of many lasts.
         plugin = _plugin(self._url.replace(TO, letter.to))
         try:
-            outcome = _within(self._seconds, lambda: _notify(plugin, letter, self._allow_private))
+            outcome = within(self._seconds, lambda: _notify(plugin, letter, self._allow_private), name="apprise")
         except TimeoutError:
             raise SendError(f"{plugin.service_name} did not answer within {self._seconds:g} s") from None
         if outcome.accepted:
@@ -185,9 +182,7 @@ def _library() -> ModuleType:
 
 def _notify(plugin: "NotifyBase", letter: Letter, allow_private: bool) -> _Outcome:
     """Hand the letter over, in this thread, which is all that is guarded."""
-    if allow_private:
-        return _handed_over(plugin, letter)
-    with checked_connections() as guard:
+    with checked_connections(allow_private=allow_private) as guard:
         outcome = _handed_over(plugin, letter)
     return replace(outcome, refused=next(iter(guard.refused), None))
 
@@ -207,20 +202,6 @@ def _handed_over(plugin: "NotifyBase", letter: Letter) -> _Outcome:
     said = tuple(message for level, message in lines if level in ("WARNING", "ERROR", "CRITICAL"))
     causes = [found for _, message in lines if message.startswith("Socket Exc") and (found := _CAUSE.search(message))]
     return _Outcome(bool(result), said, causes[0][0] if causes else "", any(found[1] for found in causes))
-
-
-def _within(seconds: float, work: Callable[[], T]) -> T:
-    """What `work` returns. Raises TimeoutError when it takes longer; nobody waits for its thread then."""
-    done: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as exc:  # noqa: BLE001 - raised again where it is waited for
-            done.set_exception(exc)
-
-    threading.Thread(target=run, name="apprise", daemon=True).start()
-    return done.result(seconds)
 
 
 def _pieces(url: str) -> set[str]:

@@ -39,6 +39,7 @@ class SendError(Exception):
 
     `permanent`: trying this address again is of no use. `whole_channel`: nobody else can be reached through this
     channel now either (the server is away, the password is wrong). `retry_after`: what the other side asked for.
+    `in_doubt`: it may have been accepted all the same, so each try may be a repeat, and counts.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class SendError(Exception):
         permanent: bool = False,
         whole_channel: bool = False,
         retry_after: timedelta | None = None,
+        in_doubt: bool = False,
     ) -> None:
         super().__init__(message)
         self.permanent = permanent
         self.whole_channel = whole_channel
         self.retry_after = retry_after
+        self.in_doubt = in_doubt
 
 
 class Sender(Protocol):

@@ -2,8 +2,9 @@
 
 import re
 import smtplib
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import formataddr, parseaddr
 from ipaddress import ip_address
@@ -16,8 +17,12 @@ from django.core.mail.backends.smtp import EmailBackend
 from notifications.channels.base import Letter, Receipt, SendError
 from sysops.env import MAIL_ADDRESS
 from sysops.kernel.redaction import redact
+from sysops.kernel.within import within
 
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 10  # for one answer
+WHOLE_SECONDS = 30.0  # for a whole letter, or for signing in: a server may drip its answers
+FAREWELL_SECONDS = 5.0
+LONGEST_NAME = 64  # encoded it is one word on one line, and a line of more than 998 characters is refused
 PORTS = {"none": 25, "starttls": 587, "tls": 465}
 NOT_CONFIGURED = (
     "No mail server is configured: set SYSOPS_SMTP_URL (smtp://user:password@host:587) and SYSOPS_MAIL_FROM, "
@@ -99,19 +104,21 @@ class EmailDriver:
 class EmailSender:
     """An open connection to a mail server."""
 
-    def __init__(self, backend: EmailBackend, server: MailServer) -> None:
+    def __init__(self, backend: "_Backend", server: MailServer) -> None:
         self._backend = backend
         self._server = server
         self.lost = False
 
     def send(self, letter: Letter) -> Receipt:
         """Hand in one mail. Raises SendError."""
-        mail = written(letter, sender=self._server.sender)
         try:
-            self._backend.send_messages([mail])
+            mail = written(letter, sender=self._server.sender)
+            self._backend.bounded(WHOLE_SECONDS, lambda: self._backend.send_messages([mail]))
         except (OSError, UnicodeError, ValueError) as exc:  # smtplib's own errors are OSErrors
             problem = refusal(exc, self._server)
             self.lost = problem.whole_channel
+            # Without an answer nobody knows whether the other side kept the letter.
+            problem.in_doubt = problem.whole_channel and not isinstance(exc, smtplib.SMTPResponseException)
             raise problem from exc
         return Receipt(str(mail.extra_headers["Message-ID"]))
 
@@ -159,11 +166,17 @@ def written(letter: Letter, *, sender: str) -> EmailMultiAlternatives:
         letter.subject,
         letter.text,
         sender,
-        [formataddr((letter.name, letter.to)) if letter.name else letter.to],
+        [formataddr((letter.name[:LONGEST_NAME], _in_ascii(letter.to)))],
         headers=headers,
     )
     mail.attach_alternative(letter.html, "text/html")
     return mail
+
+
+def _in_ascii(address: str) -> str:
+    """The address with its domain as servers understand it. Raises UnicodeError where no server does."""
+    mailbox, at, domain = address.rpartition("@")
+    return mailbox + at + domain.encode("idna").decode()
 
 
 def refusal(exc: Exception, server: MailServer) -> SendError:
@@ -172,6 +185,8 @@ def refusal(exc: Exception, server: MailServer) -> SendError:
         case smtplib.SMTPRecipientsRefused():
             code, answer = next(iter(exc.recipients.values()))
             return _answered(code, answer, server)
+        case smtplib.SMTPSenderRefused(smtp_code=552 | 523):  # larger than the server takes: about this letter only
+            return _answered(exc.smtp_code, exc.smtp_error, server)
         case smtplib.SMTPSenderRefused():
             said = f"{server!r} does not take mail from {exc.sender}: {_words(exc.smtp_code, exc.smtp_error)}"
             return SendError(_clean(said, server), whole_channel=True)
@@ -186,7 +201,7 @@ def refusal(exc: Exception, server: MailServer) -> SendError:
         case UnicodeError() | ValueError() if not isinstance(exc, OSError):
             return SendError(f"This cannot be the address of a mail: {_clean(str(exc), server)}", permanent=True)
         case TimeoutError():
-            said = f"{server!r} does not answer within {server.timeout} s."
+            said = f"{server!r} does not answer in time."
             return SendError(said, whole_channel=True)
         case _:
             return SendError(f"{server!r} cannot be used: {_clean(str(exc), server)}", whole_channel=True)
@@ -194,7 +209,7 @@ def refusal(exc: Exception, server: MailServer) -> SendError:
 
 @contextmanager
 def _connected(server: MailServer) -> Iterator[EmailSender]:
-    backend = EmailBackend(
+    backend = _Backend(
         host=server.host,
         port=server.port,
         username=server.username,
@@ -204,7 +219,7 @@ def _connected(server: MailServer) -> Iterator[EmailSender]:
         timeout=server.timeout,
     )
     try:
-        backend.open()
+        backend.bounded(WHOLE_SECONDS, backend.open)
     except (OSError, ValueError) as exc:
         _hang_up(backend)
         problem = refusal(exc, server)
@@ -214,14 +229,48 @@ def _connected(server: MailServer) -> Iterator[EmailSender]:
         yield sender
     finally:
         if sender.lost and backend.connection is not None:
-            backend.connection.close()  # a server that hangs would let us wait for its farewell as well
+            backend.cut()  # a server that hangs would let us wait for its farewell as well
+            backend.connection.close()
             backend.connection = None
         _hang_up(backend)
 
 
-def _hang_up(backend: EmailBackend) -> None:
+class _Backend(EmailBackend):
+    """Django's, with a time for everything that is done in one go: a socket's own begins anew with each byte."""
+
+    talking: smtplib.SMTP | None = None
+
+    @property
+    def connection_class(self) -> type[smtplib.SMTP]:
+        backend = self
+        plain: type[smtplib.SMTP] = super().connection_class
+
+        class Known(plain):  # type: ignore[misc,valid-type]
+            def connect(self, *args: object, **kwargs: object) -> object:
+                backend.talking = self  # before the first word: a greeting may drip as well
+                return super().connect(*args, **kwargs)
+
+        return Known
+
+    def bounded(self, seconds: float, work: Callable[[], object]) -> None:
+        """Do `work` within that time. Raises TimeoutError, the connection being cut so that nothing goes on behind."""
+        try:
+            within(seconds, work, name="smtp")
+        except TimeoutError:
+            self.cut()
+            raise
+
+    def cut(self) -> None:
+        """End the conversation whoever is waiting for its next word."""
+        sock = self.talking.sock if self.talking else None
+        if sock is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+def _hang_up(backend: _Backend) -> None:
     try:
-        backend.close()
+        backend.bounded(FAREWELL_SECONDS, backend.close)
     except OSError:
         pass  # it was accepted or refused before; the other side is gone
 

@@ -8,10 +8,13 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce, Greatest
 
 from notifications.models import Channel, Delivery, Message
-from notifications.rules import LEASE, DeliveryState, Level
+from notifications.rules import LEASE, LONGEST_ASKED_REST, DeliveryState, Level
 
 BATCH = 50
 URGENT_FOR = timedelta(days=2)
+# Beyond what any lease or rest lasts: written by a clock that was wrong.
+CLOCK_WAS_WRONG = timedelta(minutes=10)
+DIED = "The worker that was sending it died or was cut off; it may have been sent."
 
 
 @dataclass
@@ -52,10 +55,17 @@ class Batch:
 
 
 def busy_channels(at: datetime) -> list[Channel]:
-    """Channels with something to send now that are switched on and do not rest; those with something urgent first."""
+    """Channels with something to send now that are switched on and do not rest; those with something urgent first.
+
+    Among equals a different one leads each time: otherwise the others would wait until a slow one has nothing left.
+    """
     due = _due(at).filter(channel=OuterRef("pk"))
-    awake = Channel.objects.filter(Q(resting_until=None) | Q(resting_until__lte=at), Exists(due), enabled=True)
-    return list(awake.annotate(urgent=Exists(due.filter(message__in=_urgent(at)))).order_by("-urgent", "pk"))
+    wrong = Q(resting_until__gt=at + LONGEST_ASKED_REST + CLOCK_WAS_WRONG)
+    rested = Q(resting_until=None) | Q(resting_until__lte=at) | wrong
+    found = Channel.objects.filter(rested, Exists(due), enabled=True).annotate(
+        critical=Exists(due.filter(message__in=_critical(at))), urgent=Exists(due.filter(message__in=_urgent(at)))
+    )
+    return list(found.order_by("-critical", "-urgent", "?"))
 
 
 def how_many_due(at: datetime, *, most: int = 1_000) -> int:
@@ -84,13 +94,9 @@ def claim(at: datetime, *, patience: timedelta) -> Batch | None:
 
 def take_back(*, now: datetime) -> int:
     """Give others what dead senders held; how many. Their attempt counts: it may be what killed them."""
-    lost = Delivery.objects.filter(state=DeliveryState.SENDING.value, lease_until__lte=now)
-    return lost.update(
-        state=DeliveryState.PENDING.value,
-        lease_until=None,
-        due_at=now,
-        error="The worker that was sending it died or was cut off; it may have been sent.",
-    )
+    over = Q(lease_until__lte=now) | Q(lease_until__gt=now + LEASE + CLOCK_WAS_WRONG)
+    lost = Delivery.objects.filter(over, state=DeliveryState.SENDING.value)
+    return lost.update(state=DeliveryState.PENDING.value, lease_until=None, due_at=now, error=DIED)
 
 
 def _due(at: datetime) -> QuerySet[Delivery]:
@@ -100,8 +106,7 @@ def _due(at: datetime) -> QuerySet[Delivery]:
 def _claim_of(channel: Channel, size: int, at: datetime) -> Batch:
     free = _due(at).filter(channel=channel).select_for_update(skip_locked=True, of=("self",)).order_by("due_at", "pk")
     with transaction.atomic():
-        # Ten thousand notices of next week's maintenance do not stand before a page.
-        found = list(free.filter(message__in=_urgent(at))[:size]) or list(free[:size])
+        found = _apart(_first(free, size, at))
         lease_until = at + LEASE
         Delivery.objects.filter(pk__in=[row.pk for row in found]).update(
             state=DeliveryState.SENDING.value,
@@ -117,6 +122,22 @@ def _claim_of(channel: Channel, size: int, at: datetime) -> Batch:
     return Batch(channel, found, lease_until)
 
 
+def _first(free: QuerySet[Delivery], size: int, at: datetime) -> list[Delivery]:
+    """Whose turn it is: ten thousand notices, urgent ones too, do not stand before a page."""
+    for sooner in (_critical(at), _urgent(at)):
+        if found := list(free.filter(message__in=sooner)[:size]):
+            return found
+    return list(free[:size])
+
+
+def _apart(found: list[Delivery]) -> list[Delivery]:
+    """What a dead worker held goes by itself: one of them may be what killed it, and must not take others along."""
+    return found[:1] if found and found[0].error == DIED else [row for row in found if row.error != DIED]
+
+
+def _critical(at: datetime) -> QuerySet[Message]:
+    return Message.objects.filter(posted_at__gt=at - URGENT_FOR, level=Level.CRITICAL.value)
+
+
 def _urgent(at: datetime) -> QuerySet[Message]:
-    recent = Message.objects.filter(posted_at__gt=at - URGENT_FOR)
-    return recent.filter(Q(level=Level.CRITICAL.value) | Q(urgent=True))
+    return _critical(at) | Message.objects.filter(posted_at__gt=at - URGENT_FOR, urgent=True)

@@ -1,10 +1,11 @@
 """From a message to its deliveries: one row per person or place and channel, in the background."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Case, When
 
 from catalogue.rules import label
 from notifications import reach
@@ -26,6 +27,8 @@ SEND_TASK = "notifications.send"
 MOST_SENDERS = 4
 # In place of the address of whom no channel reaches; no driver is ever given it.
 UNREACHED = "unreached:"
+SUBSCRIBERS = f"{UNREACHED}*"
+_PRESSING = Case(When(level=Level.CRITICAL.value, then=0), When(urgent=True, then=1), default=2)
 TOO_LATE = "Its time had passed before anybody could be told."
 
 
@@ -41,18 +44,18 @@ def fan_out(*, now: Clock) -> int:
         pk = None
         try:
             with transaction.atomic():
-                waiting = Message.objects.filter(fanned_out_at=None).exclude(pk__in=failed).order_by("pk")
+                waiting = Message.objects.filter(fanned_out_at=None).exclude(pk__in=failed).order_by(_PRESSING, "pk")
                 message = waiting.select_for_update(skip_locked=True).first()
                 if message is None:
                     break
                 pk = message.pk
                 made += _fan_out(message, at=at)
-        except (OperationalError, InterfaceError):
-            raise  # the database is away: nothing is wrong with the message
         except Exception as exc:
-            logger.exception("Message %s cannot be fanned out", pk)
-            if pk is None:
+            # Without a database nothing is wrong with the message. One that runs into a time limit of the database's
+            # is known by the connection's being alive.
+            if pk is None or (isinstance(exc, OperationalError | InterfaceError) and not connection.is_usable()):
                 raise
+            logger.exception("Message %s cannot be fanned out", pk)
             failed.add(pk)
             _give_up_old(pk, f"{type(exc).__name__}: {exc}", at=at)
     if made:
@@ -74,8 +77,15 @@ def due_at(message: Message, person: Recipient, *, at: datetime) -> datetime:
     return quiet_until(at, starts=person.quiet_from, ends=person.quiet_until, zone=person.zone) or at
 
 
+def tell_subscribers(message: Message, *, at: datetime) -> int:
+    """Make the deliveries to subscribers from outside for whom there was no e-mail channel before; how many."""
+    rows = list(_to_outside(message, _reach(message, at=at), told=set(), at=at))
+    Delivery.objects.bulk_create(rows, batch_size=BATCH, ignore_conflicts=True)
+    return len(rows)
+
+
 def _fan_out(message: Message, *, at: datetime) -> int:
-    if message.expires_at is not None and message.expires_at <= at:
+    if message.expired_because or (message.expires_at is not None and message.expires_at <= at):
         message.expired_because = message.expired_because or TOO_LATE
         rows: list[Delivery] = []
     else:
@@ -87,25 +97,33 @@ def _fan_out(message: Message, *, at: datetime) -> int:
 
 
 def _deliveries(message: Message, *, at: datetime) -> Iterator[Delivery]:
-    broken = message.context.get("channel_id") if message.kind == BROKEN_KIND else None
-    found = reach.reach(Audience.from_json(message.audience), level=Level(message.level), at=at, but=broken)
+    found = _reach(message, at=at)
     targets, unreached = route(found.groups, contacts=found.contacts, ways=found.ways)
     for target in targets:
         yield _delivery(message, target, found, at=at)
     mailed = {target.address.lower() for target in targets if found.mail and target.channel == found.mail.channel}
-    outside = [email for email in found.outside if email.lower() not in mailed]
-    if found.mail:
-        for email in outside:
-            yield Delivery(message=message, channel_id=found.mail.channel, outside=True, address=email, due_at=at)
-    elif outside:
-        unsent = f"{len(outside)} subscriber{'s' * (len(outside) > 1)}"
-        yield _given_up(message, UNREACHED + "subscribers", unsent, "no e-mail channel is switched on", at=at)
+    yield from _to_outside(message, found, told=mailed, at=at)
+    if found.outside and not found.mail:
+        unsent = f"{len(found.outside)} subscriber{'s' * (len(found.outside) > 1)}"
+        yield _given_up(message, SUBSCRIBERS, unsent, "no e-mail channel is switched on", at=at)
     for pk in unreached:
         person = found.people[pk]
         because = f"none of their addresses in the catalogue ({_kinds(found, pk)}) fits a channel that is switched on"
         row = _given_up(message, UNREACHED + person.slug, person.name, because, at=at)
         row.person_id = pk
         yield row
+
+
+def _reach(message: Message, *, at: datetime) -> Reach:
+    broken = message.context.get("channel_id") if message.kind == BROKEN_KIND else None
+    return reach.reach(Audience.from_json(message.audience), level=Level(message.level), at=at, but=broken)
+
+
+def _to_outside(message: Message, found: Reach, *, told: Collection[str], at: datetime) -> Iterator[Delivery]:
+    if found.mail:
+        for email in found.outside:
+            if email.lower() not in told:
+                yield Delivery(message=message, channel_id=found.mail.channel, outside=True, address=email, due_at=at)
 
 
 def _delivery(message: Message, target: Target, found: Reach, *, at: datetime) -> Delivery:

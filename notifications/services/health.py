@@ -43,6 +43,11 @@ def worked(channel_id: int, *, at: datetime) -> None:
     Channel.objects.filter(Q(last_sent_at=None) | Q(last_sent_at__lt=at), pk=channel_id).update(last_sent_at=at)
 
 
+def go_on(channel_id: int, *, at: datetime) -> None:
+    """End the rest of a failing channel: the one who tried it learnt nothing of the channel as a whole."""
+    Channel.objects.filter(pk=channel_id, failing_since__isnull=False).update(resting_until=at)
+
+
 def tell_broken(*, now: datetime) -> int:
     """Tell of every channel that has been failing for two minutes, once each; how many."""
     told = 0

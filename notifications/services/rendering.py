@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from catalogue import links
 from catalogue.models import Subscription
 from notifications import templating
 from notifications.channels.base import Letter
 from notifications.models import Delivery, Message, MessageTemplate
+from notifications.rules import known_zone
 from notifications.samples import sample
 from notifications.templating import BadWords, Filled, Words
 
@@ -52,7 +52,7 @@ def render(message: Message, recipient: Recipient, *, changed: Mapping[str, Word
     if recipient.outside and message.kind != CONFIRM:
         unsubscribe_url = links.unsubscribe_url(recipient.address)
     context = _context(message, data, recipient, unsubscribe_url)
-    zone = _known_zone(recipient.zone)
+    zone = known_zone(recipient.zone)
     problem = ""
     if words is not None:
         try:
@@ -120,10 +120,3 @@ def _context(
         subscription = Subscription.objects.filter(pk=int(str(data["subscription_id"]))).first()
         context["confirm_url"] = links.confirm_url(subscription) if subscription else ""
     return context
-
-
-def _known_zone(name: str) -> str:
-    try:
-        return ZoneInfo(name).key
-    except (ZoneInfoNotFoundError, ValueError):
-        return "UTC"

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import re
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -19,6 +20,7 @@ from notifications.channels.base import Sender, SendError, drivers
 from notifications.models import Channel, Delivery
 from notifications.rules import (
     GIVE_UP_AFTER,
+    LONGEST_ASKED_REST,
     MAX_ATTEMPTS,
     RENEW_BELOW,
     DeliveryState,
@@ -28,7 +30,7 @@ from notifications.rules import (
 from notifications.services import claims, health, rendering
 from notifications.services.channels import TEST_KIND
 from notifications.services.claims import Batch
-from notifications.services.fan_out import SEND_TASK, TOO_LATE, UNREACHED, due_at
+from notifications.services.fan_out import SEND_TASK, SUBSCRIBERS, TOO_LATE, UNREACHED, due_at, tell_subscribers
 from notifications.services.health import BROKEN_KIND
 from notifications.templating import Words
 from sysops.access import audit, driver_settings
@@ -42,10 +44,11 @@ from sysops.kernel.registry import UnknownName
 
 logger = logging.getLogger(__name__)
 
-# How long others leave a channel that failed to whoever tries it: longer than a driver waits for the other side.
-PATIENCE = timedelta(seconds=30)
+# How long others leave a channel that failed to whoever tries it: longer than a driver takes to open and send.
+PATIENCE = timedelta(seconds=70)
 LONGEST_ERROR = 2_000
-UNSUBSCRIBED = "The address is not subscribed any more."
+_SIGNED = re.compile(r"(/subscriptions/(?:confirm|end)/)[^\s\"'<>]+")
+UNSUBSCRIBED = "Not subscribed any more."
 
 
 @dataclass
@@ -58,6 +61,7 @@ class _Work:
     unsubscribed: frozenset[int]  # keys of deliveries
     changed: Mapping[str, Words]
     sent: int = 0
+    failed: bool = False  # the channel as a whole
     rest: list[Delivery] = field(default_factory=list)
 
 
@@ -92,7 +96,7 @@ def send_again(deliveries: Iterable[Delivery], *, by: Actor, at: datetime) -> in
             .order_by("pk")
         )
         lost = [row for row in rows if row.address.startswith(UNREACHED)]
-        plain = [row.pk for row in rows if row not in lost]
+        plain = [row.pk for row in rows if not row.address.startswith(UNREACHED)]
         count = Delivery.objects.filter(pk__in=plain).update(
             state=DeliveryState.PENDING.value,
             attempt=0,
@@ -101,7 +105,10 @@ def send_again(deliveries: Iterable[Delivery], *, by: Actor, at: datetime) -> in
             lease_until=None,
             ended_at=None,
         )
-        count += sum(_fall_back(row, at=at) for row in lost)
+        count += sum(
+            tell_subscribers(row.message, at=at) if row.address == SUBSCRIBERS else _fall_back(row, at=at)
+            for row in lost
+        )
         notes = [audit.Note("notifications.delivery.sent_again", row) for row in rows]
         audit.record_many(notes, by=by, at=at)
         if count:
@@ -110,9 +117,10 @@ def send_again(deliveries: Iterable[Delivery], *, by: Actor, at: datetime) -> in
 
 
 def give_up_old(*, now: datetime) -> int:
-    """Give up what has waited a day for a channel that fails or is switched off, and use another; how many."""
+    """Give up what has waited a day for a channel that is switched off or fails so long, and use another; how many."""
     waited = Coalesce("first_tried_at", "due_at")
-    held_up = Q(channel__enabled=False) | Q(channel__failing_since__isnull=False)
+    # So long itself: after two days without any worker, a mail server that starts a minute later costs nothing.
+    held_up = Q(channel__enabled=False) | Q(channel__failing_since__lte=now - GIVE_UP_AFTER)
     old = Delivery.objects.filter(held_up, state=DeliveryState.PENDING.value)
     keys = old.alias(waited=waited).filter(waited__lte=now - GIVE_UP_AFTER).order_by("pk").values_list("pk", flat=True)
     return sum(_give_up_waiting(pk, at=now) for pk in keys[:1_000])
@@ -125,19 +133,22 @@ def give_up_killers(*, now: datetime) -> int:
 
 
 def _send_batch(batch: Batch, *, now: Clock, stop: float) -> int:
-    work = _Work(batch, now, stop, _unsubscribed(batch), rendering.changed_words(), rest=list(batch.deliveries))
+    ended, changed = _unsubscribed(batch, at=now()), rendering.changed_words()
+    work = _Work(batch, now, stop, ended, changed, rest=list(batch.deliveries))
     with ExitStack() as afterwards:
         try:
             sender = _open(batch.channel, afterwards)
         except SendError as exc:
             _channel_failed(work, exc)
         else:
-            while work.rest and time.monotonic() < stop:
-                if not _send_next(sender, work):
-                    break
+            # One at least: a server that greets slowly would otherwise use up every turn, and nothing be sent.
+            while _send_next(sender, work) and work.rest and time.monotonic() < stop:
+                pass
     batch.give_back(work.rest)
     if work.sent:
         health.worked(batch.channel.pk, at=now())
+    elif batch.channel.failing_since is not None and not work.failed:
+        health.go_on(batch.channel.pk, at=now())  # tried with what is not true any more, or with a bad address
     return work.sent
 
 
@@ -198,7 +209,7 @@ def _send_next(sender: Sender, work: _Work) -> bool:
 
 
 def _untrue(delivery: Delivery, expires_at: datetime | None, because: str, *, work: _Work, at: datetime) -> str:
-    if expires_at is not None and expires_at <= at:
+    if because or (expires_at is not None and expires_at <= at):  # `because` holds whatever the clocks say
         return because or TOO_LATE
     return UNSUBSCRIBED if delivery.pk in work.unsubscribed else ""
 
@@ -217,14 +228,14 @@ def _refused(work: _Work, delivery: Delivery, exc: SendError) -> bool:
 def _channel_failed(work: _Work, exc: SendError, *, in_hand: Delivery | None = None) -> None:
     """The channel rests, and what was to be sent goes back untried.
 
-    The one in hand may be what made a sound channel fail: that counts as a try, so that it cannot do so for ever. It
-    goes behind the others.
+    The one in hand may be what made a sound channel fail, or may have been accepted: that counts as a try, so that it
+    cannot do so for ever. It goes behind the others.
     """
-    channel, at = work.batch.channel, work.now()
+    channel, at, work.failed = work.batch.channel, work.now(), True
     until = health.failed(channel.pk, _said(exc), asked=exc.retry_after, at=at)
     if in_hand is None:
         return
-    if channel.failing_since is None:
+    if channel.failing_since is None or exc.in_doubt:
         _try_later(work, in_hand, exc, not_before=until)
     else:
         work.batch.mine(in_hand).update(error=_said(exc))
@@ -237,7 +248,8 @@ def _try_later(work: _Work, delivery: Delivery, exc: SendError, *, not_before: d
     if wait is None:
         _give_up(work.batch.mine(delivery), delivery, f"{_said(exc)} (tried {delivery.attempt} times)", at=at)
         return
-    due_at = max(at + max(wait, exc.retry_after or wait), not_before or at)
+    asked = min(exc.retry_after or wait, LONGEST_ASKED_REST)
+    due_at = max(at + max(wait, asked), not_before or at)
     _record(work, delivery, state=DeliveryState.PENDING.value, due_at=due_at, error=_said(exc))
 
 
@@ -256,7 +268,7 @@ def _give_up_waiting(pk: int, *, at: datetime) -> int:
         if row.attempt >= MAX_ATTEMPTS:
             because = f"{row.error} (tried {row.attempt} times)"
         elif not row.channel.enabled:
-            because = f"The channel {row.channel} has been switched off for a day."
+            because = f"It has waited for a day, and the channel {row.channel} is switched off."
         else:
             because = f"The channel {row.channel} has been failing for a day: {row.channel.last_error}"
         return _give_up(Delivery.objects.filter(pk=pk), row, because, at=at)
@@ -268,8 +280,8 @@ def _give_up(mine: QuerySet[Delivery], delivery: Delivery, because: str, *, at: 
         done = mine.update(state=DeliveryState.DEAD.value, ended_at=at, lease_until=None, error=because[:LONGEST_ERROR])
         if done and delivery.address == "" and delivery.message.kind != TEST_KIND:
             health.tell_place_lost(delivery.channel, because, at=at)
-        if done and _fall_back(delivery, at=at):
-            transaction.on_commit(_wake_sender, robust=True)
+        if done:
+            _fall_back(delivery, at=at)  # whoever gives up sends on, or wakes senders afterwards
     return done
 
 
@@ -304,28 +316,33 @@ def _fall_back(delivery: Delivery, *, at: datetime) -> int:
     return len(made)
 
 
-def _unsubscribed(batch: Batch) -> frozenset[int]:
-    """The deliveries to outside addresses that have ended their subscriptions since the fan-out."""
+def _unsubscribed(batch: Batch, *, at: datetime) -> frozenset[int]:
+    """The deliveries to those who ended their subscriptions after the fan-out and are told for no other reason."""
     by_message: dict[int, list[Delivery]] = {}
     for row in batch.deliveries:
-        if row.outside and row.message.audience.get("subscribers_of"):
+        if row.message.audience.get("subscribers_of"):
             by_message.setdefault(row.message_id, []).append(row)
     ended = set[int]()
     for rows in by_message.values():
+        people = {row.person_id for row in rows if row.person_id}
+        gone = reach.no_longer_told(rows[0].message, people, at=at)
+        ended |= {row.pk for row in rows if row.person_id in gone}
+        outside = [row for row in rows if row.outside]
         wanted = Subscription.objects.filter(
-            email__in=[row.address for row in rows],
+            email__in=[row.address for row in outside],
             service__in=rows[0].message.audience["subscribers_of"],
             state=SubscriptionState.CONFIRMED.value,
         )
         still = set(wanted.order_by().values_list("email", flat=True).distinct())
-        ended |= {row.pk for row in rows if row.address not in still}
+        ended |= {row.pk for row in outside if row.address not in still}
     return frozenset(ended)
 
 
 def _said(exc: Exception) -> str:
     """What an error says, without secrets, as it can be stored and shown."""
     words = str(exc) if isinstance(exc, SendError) else f"{type(exc).__name__}: {exc}"
-    return redact(text(words, limit=LONGEST_ERROR))
+    # A mail server that refuses a letter for its content may repeat the links by which its reader acts.
+    return _SIGNED.sub(r"\g<1>…", redact(text(words, limit=LONGEST_ERROR)))
 
 
 def _wake_sender() -> None:

@@ -1,5 +1,6 @@
 """The words of messages, changed by this installation."""
 
+import re
 from datetime import datetime
 
 from django.db import transaction
@@ -19,6 +20,10 @@ def change_words(kind: str, words: Words, *, by: Actor, at: datetime) -> Message
         raise BadSettings(
             {"kind": [f"There is no message of the kind {kind!r}; use one of {', '.join(templating.kinds())}"]}
         )
+    if torn := {
+        field: ["A {{ or {% has no end: people would read it"] for field, text in words.__dict__.items() if _torn(text)
+    }:
+        raise BadSettings(torn)
     try:
         for outside in (False, True):
             preview(kind, words, outside=outside)
@@ -39,6 +44,12 @@ def reset_words(kind: str, *, by: Actor, at: datetime) -> None:
         if found:
             audit.record("notifications.words.reset", by=by, subject=found, at=at, before=_facts(found))
             found.delete()
+
+
+def _torn(text: str) -> bool:
+    """Whether a tag was begun and not ended: Django takes it for text."""
+    whole = re.sub(r"{{[^\n]*?}}|{%[^\n]*?%}|{#[^\n]*?#}", "", text)
+    return "{{" in whole or "{%" in whole
 
 
 def _facts(row: MessageTemplate) -> dict[str, object]:

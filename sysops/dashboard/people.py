@@ -1,8 +1,10 @@
 """What the first page says of alerts, and of messages that do not reach people."""
 
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Max, Min, Q
 from django.urls import reverse
 
 from alerting import selectors as alerting
@@ -11,13 +13,15 @@ from notifications.rules import DeliveryState, Level
 from sysops.dashboard.parts import Step, Wrong, first
 
 # What these are about is told on the first page already, with its own next steps.
-TOLD_ELSEWHERE = ("backups.source:", "backups.rpo:", "backups.backup:", "maintenance.")
+TOLD_ELSEWHERE = ("backups.source:", "backups.rpo:", "backups.bad:", "maintenance.")
+MOST = 50
 LATE = timedelta(minutes=15)
 DEAD = timedelta(days=1)
 
 
 def alerts() -> list[Wrong]:
     """Open alerts that no other part of the page tells of."""
+    others = alerting.open_alerts().exclude(reduce(or_, (Q(key__startswith=prefix) for prefix in TOLD_ELSEWHERE)))
     found = [
         Wrong(
             alert.level == Level.CRITICAL.value,
@@ -26,8 +30,7 @@ def alerts() -> list[Wrong]:
             alert.raised_at,
             (Step("Look at it", alert.link or reverse("admin:alerting_alert_change", args=[alert.pk])),),
         )
-        for alert in alerting.open_alerts()[:50]
-        if not alert.key.startswith(TOLD_ELSEWHERE)
+        for alert in others[:MOST]
     ]
     return first(found, "more alerts are open", "admin:alerting_alert_changelist")
 

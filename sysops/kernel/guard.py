@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from socket import socket
+from socket import AF_INET, AF_INET6, socket
 
 from sysops.kernel import targets
 from sysops.kernel.targets import Refused
@@ -23,6 +23,7 @@ __all__ = ["Guard", "Refused", "checked_connections"]
 class Guard:
     """What was refused while the block ran. Libraries like to swallow errors: look here afterwards."""
 
+    allow_private: bool = False
     refused: list[Refused] = field(default_factory=list)
     on: bool = True
     looked_up: str = ""
@@ -40,13 +41,14 @@ _installed = False
 
 
 @contextmanager
-def checked_connections() -> Iterator[Guard]:
+def checked_connections(*, allow_private: bool = False) -> Iterator[Guard]:
     """While the block runs, it and the threads it starts connect to public addresses only.
 
-    Refused is raised where a connection would go elsewhere.
+    With `allow_private` to all but those that are never a target. Refused is raised where a connection would go
+    elsewhere.
     """
     _install()
-    guard = Guard()
+    guard = Guard(allow_private)
     token = _guard.set(guard)
     try:
         yield guard
@@ -74,7 +76,7 @@ def _audit(event: str, args: tuple[object, ...]) -> None:
     if event == _LOOKS_UP:
         guard.looked_up = _text(args[0])
         return
-    refusal = _escape(event) if event in _ESCAPES else _connection(args[0], args[1], guard)
+    refusal = _escape(event, guard) if event in _ESCAPES else _connection(args[0], args[1], guard)
     if refusal:
         guard.refused.append(refusal)
         raise refusal
@@ -85,7 +87,9 @@ def _connection(sock: object, address: object, guard: Guard) -> Refused | None:
         return None  # of a socket that was connected, and checked, before
     looked_up, guard.looked_up = guard.looked_up, ""
     where = _text(address[0]) if isinstance(address, tuple) and address else repr(address)
-    why = targets.problem(where)
+    if guard.allow_private and isinstance(sock, socket) and sock.family not in (AF_INET, AF_INET6):
+        return None
+    why = targets.problem(where, allow_private=guard.allow_private)
     if why is None:
         return None
     if isinstance(sock, socket):
@@ -93,7 +97,9 @@ def _connection(sock: object, address: object, guard: Guard) -> Refused | None:
     return Refused(looked_up or where, where, why)
 
 
-def _escape(event: str) -> Refused:
+def _escape(event: str, guard: Guard) -> Refused | None:
+    if guard.allow_private:
+        return None
     return Refused(event, event, f"what another program connects to cannot be checked. {targets.REMEDY}")
 
 

@@ -66,8 +66,8 @@ def test_a_warning_is_told_to_the_owners_and_what_is_critical_also_to_who_is_on_
     fire(service, key="b", level=Level.CRITICAL)
 
     warning, critical = (message.audience for message in Message.objects.order_by("pk"))
-    assert (warning["owners_of"], warning["on_call_of"]) == ([service.pk], [])
-    assert (critical["owners_of"], critical["on_call_of"]) == ([service.pk], [team.pk])
+    assert (warning["teams"], warning["on_call_of"]) == ([team.pk], [])
+    assert (critical["teams"], critical["on_call_of"]) == ([team.pk], [team.pk])
 
 
 def test_what_belongs_to_nobody_is_told_to_the_operators() -> None:
@@ -341,3 +341,15 @@ def _at_once(number: int, do: Callable[[], object]) -> None:
     for thread in threads:
         thread.join(timeout=30)
     assert failures == []
+
+
+def test_what_was_over_two_years_ago_is_removed_and_what_is_open_stays() -> None:
+    fire(None, key="open")
+    fire(None, key="old")
+    resolve(key="old", at=NOW)
+    fire(None, key="younger")
+    resolve(key="younger", at=NOW + MINUTE)
+
+    assert services.clean_up(now=NOW + services.KEEP + MINUTE) == 1
+
+    assert list(Alert.objects.order_by("key").values_list("key", flat=True)) == ["open", "younger"]

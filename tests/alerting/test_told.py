@@ -37,6 +37,7 @@ def read() -> list[tuple[str, str, str]]:
 def test_the_owners_read_that_it_began_and_that_it_is_over(owners: Team) -> None:
     service = make_service("shop-db", owner=owners)
     fire(service, level=Level.CRITICAL, title="Backups fail\r\nBcc: everybody@example.org", detail="No space left.")
+    read()
     resolve()
 
     (to, began, why), (also_to, over, how) = read()
@@ -46,6 +47,39 @@ def test_the_owners_read_that_it_began_and_that_it_is_over(owners: Team) -> None
     assert "No space left." in why
     assert over.startswith("Resolved, Shop-db: ")
     assert "A backup succeeded." in how
+
+
+def test_who_was_not_reached_while_it_was_wrong_reads_only_that_it_is_over(owners: Team) -> None:
+    service = make_service("shop-db", owner=owners)
+    fire(service)
+    read()
+    resolve()
+
+    read()
+
+    raised, resolved = Delivery.objects.order_by("message_id")
+    assert (raised.state, raised.error) == ("dropped", "It is over.")
+    assert (resolved.state, resolved.message.kind) == ("pending", "alert.resolved")
+
+
+def test_a_warning_that_waits_is_not_read_after_it_became_critical(owners: Team) -> None:
+    service = make_service("shop-db", owner=owners)
+    fire(service)
+    read()
+    fire(service, level=Level.CRITICAL)
+
+    read()
+
+    rows = Delivery.objects.order_by("message_id").values_list("message__level", "state")
+    assert list(rows) == [("warning", "dropped"), ("critical", "pending")]
+
+
+def test_the_owners_are_told_although_the_service_was_deleted_before_the_fan_out(owners: Team) -> None:
+    service = make_service("shop-db", owner=owners)
+    fire(service)
+    service.delete()
+
+    assert [address for address, _, _ in read()] == ["ada@example.org"]
 
 
 def test_what_outlived_the_maintenance_says_that_it_began_in_it(owners: Team) -> None:

@@ -1,19 +1,23 @@
 """The e-mail driver against a real SMTP server, and what its answers mean."""
 
+import smtplib
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from email import charset
+from typing import BinaryIO
 
 import pytest
 from django.conf import settings as django_settings
 from pydantic import SecretStr
 from pytest_django import Settings
 
+from notifications.channels import email
 from notifications.channels.base import Letter, SendError
-from notifications.channels.email import EmailDriver, mail_server
+from notifications.channels.email import EmailDriver, mail_server, refusal
 from sysops.access.driver_settings import BadSettings, check
 from sysops.env import BadEnvironment, load
 from tests.notifications.support import MailServer
@@ -240,3 +244,103 @@ def test_a_wrong_mail_setting_is_named_at_start(given: dict[str, str]) -> None:
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(BadSettings):
         check(wrong, EmailDriver.settings_schema)
+
+
+def test_a_domain_with_letters_of_another_alphabet_is_one_that_a_server_understands(mail_server: MailServer) -> None:
+    send(mail_server, replace(LETTER, to="ada@überholt.example"))
+
+    assert mail_server.told == ["ada@xn--berholt-m2a.example"]
+
+
+@pytest.mark.parametrize("name", ["ä" * 200, "A" * 200, "Ada, " * 40, 'Quo"ted <eve@example.org>', "日本 " * 60])
+def test_a_long_or_odd_name_is_a_name_and_nothing_else(
+    mail_server: MailServer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Apprise sets this for the whole process when it is first used.
+    monkeypatch.setitem(charset.CHARSETS, "utf-8", (charset.QP, charset.QP, "utf-8"))
+    send(mail_server, replace(LETTER, name=name))
+
+    assert mail_server.told == ["ada@example.org"]
+    [to] = mail_server.mails[0]["To"].addresses
+    assert (to.addr_spec, to.display_name.split()) == ("ada@example.org", name[:64].split())
+
+
+@pytest.mark.parametrize("to", ["ada@" + "ü" * 70 + ".example", "jörg@example.org"])
+@pytest.mark.parametrize("name", ["Ada", ""])
+def test_an_address_that_cannot_be_written_is_refused_for_good(mail_server: MailServer, to: str, name: str) -> None:
+    with pytest.raises(SendError) as found:
+        send(mail_server, replace(LETTER, to=to, name=name))
+    assert (found.value.permanent, found.value.whole_channel) == (True, False)
+
+
+class Dripping:
+    """A mail server that says a word again and again, and never comes to the end of what it says."""
+
+    def __init__(self, *, after: str) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.after = after
+        self.cut = threading.Event()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        other, _ = self.listener.accept()
+        with other, other.makefile("rb") as said:
+            try:
+                if self.after:
+                    other.sendall(b"220 mail.test\r\n")
+                    self._talk(other, said)
+                while True:
+                    other.sendall(b"250-wait\r\n" if self.after else b"220-wait\r\n")
+                    time.sleep(0.1)
+            except OSError:
+                self.cut.set()
+
+    def _talk(self, other: socket.socket, said: BinaryIO) -> None:
+        in_data = False
+        for line in said:
+            word = line.split()[0].decode() if line.split() else ""
+            if word == self.after:
+                return
+            if not in_data:
+                in_data = word == "data"
+                other.sendall(b"354 go on\r\n" if in_data else b"250 OK\r\n")
+
+
+@pytest.mark.parametrize("after", ["", "rcpt", "."])
+def test_a_server_that_drips_its_answers_holds_nobody_for_long_and_is_cut_off(
+    after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(email, "WHOLE_SECONDS", 0.5)
+    monkeypatch.setattr(email, "FAREWELL_SECONDS", 0.2)
+    server = Dripping(after=after)
+    started = time.monotonic()
+    with server.listener:
+        exc = refused(MailServer(server.port))
+
+        assert (exc.whole_channel, exc.permanent, exc.in_doubt) == (True, False, after != "")
+        assert "does not answer in time" in str(exc)
+        assert time.monotonic() - started < 3
+        assert server.cut.wait(3), "nothing goes on behind"
+
+
+def test_a_server_that_drops_the_line_after_the_letter_leaves_it_in_doubt(mail_server: MailServer) -> None:
+    with EmailDriver().open(settings_of(mail_server)) as sender:
+        mail_server.on_mail = lambda mail: hang_up()
+
+        def hang_up() -> str:
+            sender._backend.cut()
+            return "250 OK"
+
+        with pytest.raises(SendError) as found:
+            sender.send(LETTER)
+
+    assert (found.value.whole_channel, found.value.in_doubt, len(mail_server.mails)) == (True, True, 1)
+
+
+def test_a_letter_the_server_finds_too_large_is_about_that_letter_only() -> None:
+    server = mail_server({"host": "127.0.0.1", "security": "none"})
+    exc = refusal(smtplib.SMTPSenderRefused(552, b"5.3.4 Too big", "sysops@example.org"), server)
+    assert (exc.permanent, exc.whole_channel) == (True, False)
+    exc = refusal(smtplib.SMTPSenderRefused(550, b"Who are you?", "sysops@example.org"), server)
+    assert exc.whole_channel

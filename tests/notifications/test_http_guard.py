@@ -5,6 +5,7 @@ import os
 import smtplib
 import socket
 import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -240,3 +241,12 @@ def _swallow(way: Callable[[int], None], port: int) -> None:
 
 def _no() -> bool:
     return False
+
+
+def test_what_hands_out_credentials_is_no_target_where_private_ones_are_allowed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as here, checked_connections(allow_private=True) as guard:
+        socket.create_connection(here.getsockname(), timeout=2).close()
+        subprocess.run([sys.executable, "-c", ""], check=True, timeout=60)
+        with pytest.raises(Refused, match="credentials"):
+            socket.create_connection(("169.254.169.254", 80), timeout=0.2)
+    assert [refused.address for refused in guard.refused] == ["169.254.169.254"]

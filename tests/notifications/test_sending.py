@@ -1,6 +1,7 @@
 """Sending: at least once under one id, each recorded at once, retried to a bound, never lost, never lied about."""
 
 import threading
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -363,15 +364,29 @@ def test_what_a_dead_worker_held_is_sent_by_another_when_its_lease_is_over(
     assert [row.attempt for row in deliveries()] == [2, 2, 2]
 
 
-def test_a_letter_that_kills_every_worker_is_given_up(clock: Clock, whom: Audience, mail: FakeDriver) -> None:
+class Killed(BaseException):
+    """What ends a worker at once."""
+
+
+def test_a_letter_that_kills_every_worker_is_given_up_and_takes_no_other_along(
+    clock: Clock, whom: Audience, mail: FakeDriver
+) -> None:
     tell(whom, clock=clock)
-    for _ in range(MAX_ATTEMPTS):
-        assert claims.claim(clock(), patience=sending.PATIENCE)
+
+    def kill(letter: Letter) -> None:
+        if letter.to.startswith("bob"):
+            raise Killed
+
+    mail.fails = kill
+    for _ in range(2 * MAX_ATTEMPTS):
+        with suppress(Killed):
+            send(clock)
         clock.forward(LEASE)
         sweep(clock)
 
-    assert states() == ["dead"] * 3
-    assert "worker that was sending it died" in deliveries()[0].error
+    assert mail.told == ["ada@example.org", "eve@example.org"]
+    assert [(row.name, row.state) for row in deliveries()] == [("Ada", "sent"), ("Bob", "dead"), ("Eve", "sent")]
+    assert "worker that was sending it died" in deliveries()[1].error
 
 
 def test_a_worker_that_lost_its_lease_neither_sends_nor_records(clock: Clock, whom: Audience, mail: FakeDriver) -> None:
@@ -400,7 +415,8 @@ def test_a_worker_that_lost_its_lease_does_not_write_over_the_one_that_is_sendin
         mail.fails = lambda letter: None
         clock.forward(LEASE)
         sweep(clock)
-        assert claims.claim(clock(), patience=sending.PATIENCE)
+        while claims.claim(clock(), patience=sending.PATIENCE):
+            pass
 
     mail.fails = stall
     send(clock)

@@ -142,8 +142,9 @@ def test_changed_words_that_break_cost_no_message_and_it_is_said() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("field", ["subject", "text", "html"])
-def test_broken_words_are_refused_by_field(field: str) -> None:
-    words = {"subject": "S", "text": "T", "html": "H", field: "{{ title|nonsense }}"}
+@pytest.mark.parametrize("broken", ["{{ title|nonsense }}", "{{ title", "{{ title }} {% if x", "{{ a\n}}"])
+def test_broken_words_are_refused_by_field(field: str, broken: str) -> None:
+    words = {"subject": "S", "text": "T", "html": "H", field: broken}
     with pytest.raises(BadSettings) as refused:
         change_words("maintenance.scheduled", Words(**words), by=BY, at=AT)
     assert list(refused.value.errors) == [field]
