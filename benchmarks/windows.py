@@ -1,4 +1,4 @@
-"""Scheduling with 200 services and 10 000 subscribers, the conflict check and a tick, among 100 000 windows.
+"""Scheduling with 200 services and 10 000 subscribers, conflict check, tick, lists and mode, among 100 000 windows.
 
     .venv/bin/python -m benchmarks.windows [--windows 100000] [--subscribers 10000] [--times 50]
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from benchmarks.common import a_home, django_on_a_database, p95
 
 if TYPE_CHECKING:  # Django is not set up yet
+    from django.test import Client
     from rest_framework.test import APIClient
 
     from catalogue.models import Service
@@ -167,6 +168,29 @@ def measure(services: "Sequence[Service]", *, midnight: datetime, times: int) ->
     timed("tick with nothing due", lambda _: ticking.tick(now=utc_now), times=times)
 
 
+def read(*, times: int) -> None:
+    """Print what lists, one window, the feed and maintenance mode take to answer."""
+    from django.test import Client
+
+    from maintenance.models import Window
+
+    api, anybody = api_client(), Client(HTTP_HOST="localhost")
+    newest = Window.objects.order_by("-pk").values_list("pk", flat=True)[0]
+    addresses = {
+        "GET maintenance": "/api/system/maintenance",
+        "GET maintenance?status=scheduled&service=": "/api/system/maintenance?status=scheduled&service=own-7",
+        "GET one window": f"/api/system/maintenance/{newest}",
+        "GET services": "/api/system/services",
+    }
+    for name, address in addresses.items():
+        timed(name, lambda _, at=address: _opened(api, at), times=times)  # type: ignore[misc]
+    timed("GET mode, by anybody", lambda _: _opened(anybody, "/api/system/services/own-7/mode"), times=times * 10)
+
+
+def _opened(client: "APIClient | Client", address: str) -> None:
+    assert client.get(address).status_code == 200, address
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--windows", type=int, default=100_000)
@@ -179,6 +203,7 @@ def main() -> None:
         services = fill(given.windows, given.subscribers, midnight=midnight)
         print(f"{given.windows} windows, {given.subscribers} subscribers; {given.times} times each")
         measure(services, midnight=midnight, times=given.times)
+        read(times=given.times)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from backups.models import Cadence, Policy, Source, Store
+from catalogue.models import Service
 from sysops.access.driver_settings import unsealed
 from sysops.access.models import AuditEntry
 from sysops.kernel.clock import utc_now
@@ -98,6 +99,21 @@ def test_a_secret_is_never_shown_and_stays_when_left_empty(sign_in: SignIn) -> N
 
     source.refresh_from_db()
     assert source.settings["dbname"] == "other"
+    assert unsealed(source.sealed_settings) == {"password": "very secret"}
+
+
+def test_an_untouched_form_saves_and_a_service_can_be_named(sign_in: SignIn) -> None:
+    source, service = support.make_source("shop"), Service.objects.create(slug="shop-db", name="Shop database")
+    client, url = sign_in("admin"), page("source_settings", source.pk)
+
+    form = client.get(url).context["form"]
+    untouched = {field.html_name: value for field in form if (value := field.value()) not in (None, "", False)}
+    assert untouched["set_sslmode"] == "prefer", "the form shows the default of what is not stored"
+    assert client.post(url, untouched).status_code == 302
+    assert client.post(url, {**untouched, "service": service.pk}).status_code == 302
+
+    source.refresh_from_db()
+    assert source.service == service
     assert unsealed(source.sealed_settings) == {"password": "very secret"}
 
 

@@ -110,6 +110,15 @@ def test_checking_shows_what_it_would_affect_and_meet_and_saves_nothing(sign_in:
     assert "Nothing is saved yet." in seen
 
 
+def test_checking_refuses_what_saving_would(sign_in: SignIn) -> None:
+    seen = said(
+        sign_in("operator").post(page("window_add"), entered(make_service(), start="2020-01-01T02:00", check="1"))
+    )
+
+    assert "must start in the future" in seen
+    assert "What it would mean" not in seen
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -172,7 +181,7 @@ def test_the_life_of_a_window_by_its_buttons(sign_in: SignIn) -> None:
     assert [kind for kind in told(window) if kind != "ahead"] == [
         *("scheduled", "started", "update", "extended", "completed"),
     ]
-    assert reverse("maintenance-report", args=[window.pk]) in seen
+    assert f"/admin/maintenance/window/{window.pk}/report/" in seen
 
 
 def test_a_preview_shows_the_mail_and_posts_nothing(sign_in: SignIn) -> None:
@@ -262,6 +271,22 @@ def test_calendar_list_and_dashboard_cost_as_many_queries_with_many_windows_as_w
     for url, most in ((page("window_calendar"), 9), (page("window_changelist"), 13)):
         with django_assert_max_num_queries(most):
             assert client.get(url).status_code == 200
+
+
+def test_the_list_begins_with_what_runs_then_what_is_late_then_what_is_next(sign_in: SignIn) -> None:
+    client, now = sign_in("operator"), utc_now()
+    later, next_one = soon(make_service(), title="later one"), soon(make_service(), title="next one")
+    Window.objects.filter(pk=later.pk).update(
+        scheduled_start=now + timedelta(days=30), scheduled_end=now + timedelta(days=31)
+    )
+    late = make_window(make_service(), start=now - timedelta(hours=1), at=now - timedelta(days=1), title="late one")
+    runs = running_window(client, make_service())
+    over = running_window(client, make_service())
+    client.post(page("window_complete", over.pk), {})
+
+    rows = client.get(page("window_changelist")).context["cl"].result_list
+
+    assert [row.pk for row in rows] == [runs.pk, late.pk, next_one.pk, later.pk, over.pk]
 
 
 def test_a_window_that_nobody_started_is_wrong_on_the_first_page(sign_in: SignIn) -> None:

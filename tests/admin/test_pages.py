@@ -158,9 +158,9 @@ def test_hostile_text_is_text_everywhere(sign_in: SignIn) -> None:
 @pytest.mark.parametrize(
     ("url", "count"),
     [
-        ("admin:index", 27),
-        ("live-overview", 21),
-        ("live-running", 10),
+        ("admin:index", 35),
+        ("live-overview", 28),
+        ("live-running", 11),
         ("admin:backups_backup_changelist", 6),
         ("admin:backups_source_changelist", 8),
         ("admin:backups_verification_changelist", 6),
