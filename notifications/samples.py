@@ -49,6 +49,13 @@ _OTHERS: Mapping[str, Mapping[str, object]] = {
         "error": "The mail server mail.example:587 does not answer: connection refused",
         "url": "/admin/notifications/channel/1/change/",
     },
+    "notifications.channel_works": {
+        "channel": "E-mail",
+        "channel_id": 1,
+        "since_at": "2027-01-15T02:00:00+00:00",
+        "error": "",
+        "url": "/admin/notifications/channel/1/change/",
+    },
     "notifications.test": {"channel": "E-mail", "author": "ada", "sent_at": "2027-01-15T02:00:00+00:00"},
 }
 

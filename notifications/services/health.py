@@ -12,6 +12,7 @@ from notifications.services import messages
 from sysops.events import publish
 
 BROKEN_KIND = "notifications.channel_broken"
+WORKS_KIND = "notifications.channel_works"
 
 
 def failed(channel_id: int, error: str, *, asked: timedelta | None, at: datetime) -> datetime:
@@ -33,13 +34,14 @@ def worked(channel_id: int, *, at: datetime) -> None:
         ailing = Channel.objects.filter(pk=channel_id, failing_since__isnull=False)
         channel = ailing.select_for_update(no_key=True).first()
         if channel is not None:
-            told = channel.told_broken_at
+            told, since = channel.told_broken_at, channel.failing_since or at
             channel.failures, channel.failing_since, channel.resting_until = 0, None, None
             channel.told_broken_at, channel.last_error = None, ""
             channel.save(update_fields=["failures", "failing_since", "resting_until", "told_broken_at", "last_error"])
             if told:
                 publish("notifications.channel.recovered", subject=channel.pk, at=at, data={"slug": channel.slug})
                 messages.expire(thread=_thread(channel), kinds=[BROKEN_KIND], because="The channel works again.", at=at)
+                _post(channel, WORKS_KIND, f"works:{told.isoformat()}", level=Level.WARNING, since=since, at=at)
     Channel.objects.filter(Q(last_sent_at=None) | Q(last_sent_at__lt=at), pk=channel_id).update(last_sent_at=at)
 
 
@@ -62,7 +64,7 @@ def tell_broken(*, now: datetime) -> int:
 def tell_place_lost(channel: Channel, error: str, *, at: datetime) -> None:
     """Tell that the one place this channel leads to refused a message for good. At most once a day."""
     with transaction.atomic():
-        _post(channel, f"refused:{at.date()}", error, since=at, at=at)
+        _post(channel, BROKEN_KIND, f"broken:refused:{at.date()}", error=error, since=at, at=at)
 
 
 def _tell_if_broken(channel: Channel, *, at: datetime) -> bool:
@@ -73,15 +75,24 @@ def _tell_if_broken(channel: Channel, *, at: datetime) -> bool:
     channel.save(update_fields=["told_broken_at"])
     facts = {"slug": channel.slug, "since": since.isoformat(), "error": channel.last_error}
     publish("notifications.channel.broken", subject=channel.pk, at=at, data=facts)
-    _post(channel, since.isoformat(), channel.last_error, since=since, at=at)
+    _post(channel, BROKEN_KIND, f"broken:{since.isoformat()}", error=channel.last_error, since=since, at=at)
     return True
 
 
-def _post(channel: Channel, what: str, error: str, *, since: datetime, at: datetime) -> None:
+def _post(
+    channel: Channel,
+    kind: str,
+    what: str,
+    *,
+    since: datetime,
+    at: datetime,
+    error: str = "",
+    level: Level = Level.CRITICAL,
+) -> None:
     messages.post(
-        key=f"channel:{channel.pk}:broken:{what}",
-        kind=BROKEN_KIND,
-        level=Level.CRITICAL,
+        key=f"channel:{channel.pk}:{what}",
+        kind=kind,
+        level=level,
         context={
             "channel_id": channel.pk,
             "channel": channel.name,

@@ -286,6 +286,12 @@ def test_a_broken_channel_is_told_of_once_through_another_one(
     assert Event.objects.filter(name="notifications.channel.broken").count() == 1
     assert ("phone", "+4930123456") in ways(told.get())
 
+    mail.cannot_open = None
+    for _ in range(3):
+        clock.forward(timedelta(minutes=5))
+        send(clock)
+    assert Message.objects.filter(kind="notifications.channel_works").count() == 1, "and of its recovery, once"
+
 
 def test_only_one_worker_at_a_time_tries_a_channel_that_failed(clock: Clock, whom: Audience, mail: FakeDriver) -> None:
     tell(whom, clock=clock)

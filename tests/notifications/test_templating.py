@@ -21,7 +21,7 @@ CONTRACT = {
         "start_refused", "start_due",
     )),
     "alert.raised", "alert.resolved", "catalogue.confirm_subscription", "notifications.channel_broken",
-    "notifications.test",
+    "notifications.channel_works", "notifications.test",
 }  # fmt: skip
 NASTY = '"><script>alert(1)</script>\r\nBcc: eve@example.org\r\n\r\n<b>' + "ä" * 10_000
 
