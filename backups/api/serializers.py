@@ -378,6 +378,24 @@ class SourceIn(Serializer[Source]):
     service = serializers.SlugRelatedField(slug_field="slug", queryset=Service.objects.all(), required=False)
 
 
+class SourceChange(Serializer[Source]):
+    """What is given is changed. Slug and engine stay."""
+
+    name = serializers.CharField(max_length=200, required=False)
+    settings = serializers.DictField(
+        required=False, help_text="All of them, as the engine's schema says; a secret given as the mask stays as it was"
+    )
+    policy = serializers.SlugRelatedField(slug_field="slug", queryset=Policy.objects.all(), required=False)
+    service = serializers.SlugRelatedField(
+        slug_field="slug",
+        queryset=Service.objects.all(),
+        required=False,
+        allow_null=True,
+        help_text="The service it belongs to; null for none",
+    )
+    enabled = serializers.BooleanField(required=False, help_text="Whether it is backed up on schedule")
+
+
 class EngineOut(serializers.Serializer[object]):
     name = serializers.CharField()
     label = serializers.CharField()  # type: ignore[assignment]

@@ -210,6 +210,7 @@ class SourceViewSet(ReadViewSet[Source]):
         "list": "backups.view",
         "retrieve": "backups.view",
         "create": "backups.configure",
+        "partial_update": "backups.configure",
         "check": "backups.request",
     }
     queryset = Source.objects.select_related("policy", "service").order_by("-created_at", "-pk")
@@ -237,6 +238,18 @@ class SourceViewSet(ReadViewSet[Source]):
             raise invalid(exc.errors) from None
         location = {"Location": f"/api/system/backup-sources/{source.slug}"}
         return Response(self.get_serializer(source).data, status=status.HTTP_201_CREATED, headers=location)
+
+    @extend_schema(request=shapes.SourceChange, responses=shapes.SourceSerializer)
+    def partial_update(self, request: Request, slug: str) -> Response:
+        """Change the given fields; a secret given as its mask stays as it was."""
+        source = self.get_object()
+        form = shapes.SourceChange(data=request.data)
+        form.is_valid(raise_exception=True)
+        try:
+            config.change_source(source, **form.validated_data, by=self.actor(), at=utc_now())
+        except BadSettings as exc:
+            raise invalid(exc.errors) from None
+        return Response(self.get_serializer(source).data)
 
     @extend_schema(request=None, responses=shapes.CheckOut(many=True))
     @action(detail=True, methods=["post"])

@@ -113,33 +113,53 @@ def create_source(
 
 
 def change_source(
-    source: Source, *, settings: Mapping[str, object], policy: Policy, by: Actor, at: datetime, **fields: object
+    source: Source,
+    *,
+    by: Actor,
+    at: datetime,
+    settings: Mapping[str, object] | None = None,
+    policy: Policy | None = None,
+    **fields: object,
 ) -> Source:
-    """The source with other settings (a secret given as the mask stays as it was). Raises BadSettings."""
-    schema = engines.get(source.engine).settings_schema
-    sealed_before = source.sealed_settings
-    moved = [name for name in ADDRESS_SETTINGS if settings.get(name) != source.settings.get(name)]
-    kept = [name for name, value in settings.items() if value == secrets.MASK]
-    if moved and kept:
-        # Otherwise whoever may configure could have the stored secret presented to a server of theirs.
-        text = f"{', '.join(moved)} changed: enter it again"
-        raise BadSettings({f"settings.{name}": [text] for name in kept})
-    clear = secrets.unmasked(settings, sealed_before)
-    public, sealed = secrets.split(secrets.check(clear, schema), schema)
-    check_types(source.engine, [BackupType(c.backup_type) for c in policy.cadences.all()], field="policy")
+    """The source with what is given changed: other settings (a secret given as the mask stays as it was), another
+    policy, other `fields`. Raises BadSettings."""
+    changes, sealed_before = dict(fields), source.sealed_settings
+    if settings is not None:
+        changes["settings"], changes["sealed_settings"] = _changed_settings(source, settings)
+    if policy is not None:
+        check_types(source.engine, [BackupType(c.backup_type) for c in policy.cadences.all()], field="policy")
+        changes["policy"] = policy
+    if not changes:
+        return source
     before = audit.snapshot(source, exclude=["sealed_settings"])
     with transaction.atomic():
-        for field, value in fields.items():
+        for field, value in changes.items():
             setattr(source, field, value)
-        source.settings, source.sealed_settings, source.policy = public, sealed, policy
-        source.save(update_fields=["settings", "sealed_settings", "policy", *fields])
+        source.save(update_fields=list(changes))
         after = audit.snapshot(source, exclude=["sealed_settings"])
-        secret_changed = {"secrets": "changed"} if secrets.changed(sealed_before, sealed) else {}
+        secret_changed = {"secrets": "changed"} if secrets.changed(sealed_before, source.sealed_settings) else {}
         audit.record(
             "backups.source.changed", by=by, subject=source, at=at, before=before, after=after | secret_changed
         )
         publish("backups.source.changed", subject=source.pk, at=at, data={"slug": source.slug})
     return source
+
+
+def _changed_settings(source: Source, settings: Mapping[str, object]) -> tuple[dict[str, object], str]:
+    """The public and the sealed settings, masks replaced by what they stand for. Raises BadSettings."""
+    try:
+        schema = engines.get(source.engine).settings_schema
+    except UnknownName as exc:
+        raise BadSettings({"engine": [str(exc)]}) from None
+    old, new = secrets.with_defaults(source.settings, schema), secrets.with_defaults(settings, schema)
+    moved = [name for name in ADDRESS_SETTINGS if new.get(name) != old.get(name)]
+    kept = [name for name, value in settings.items() if value == secrets.MASK]
+    if moved and kept:
+        # Otherwise whoever may configure could have the stored secret presented to a server of theirs.
+        text = f"{', '.join(moved)} changed: enter it again"
+        raise BadSettings({f"settings.{name}": [text] for name in kept})
+    clear = secrets.unmasked(settings, source.sealed_settings)
+    return secrets.split(secrets.check(clear, schema), schema)
 
 
 def default_policy(types: frozenset[BackupType]) -> Policy:

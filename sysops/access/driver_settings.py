@@ -38,6 +38,14 @@ def check(settings: object, schema: Mapping[str, object]) -> Mapping[str, object
     return settings
 
 
+def with_defaults(settings: Mapping[str, object], schema: Mapping[str, object]) -> dict[str, object]:
+    """`settings` and, for what they leave out, the schema's defaults: what is absent means its default."""
+    properties = schema.get("properties", {})
+    assert isinstance(properties, Mapping)
+    defaults = {name: details["default"] for name, details in properties.items() if "default" in details}
+    return {**defaults, **settings}
+
+
 def split(settings: Mapping[str, object], schema: Mapping[str, object]) -> tuple[dict[str, object], str]:
     """The public settings, and the secret ones: their names to be read, their values sealed."""
     names = secret_names(schema)

@@ -2,12 +2,14 @@
 
 import logging
 import math
+import sys
 from collections.abc import Mapping
 from http import HTTPStatus
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions, status
@@ -18,6 +20,11 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 API_ROOT = "/api/"
+NO_DATABASE = "The database does not answer. Try again in a few seconds."
+TRY_AGAIN_AFTER = 5  # seconds
+# SQLSTATEs of a connection that was refused or is gone: class 08, shutdown and restart, no connection left. Refused
+# and lost ones have none at all mostly; time-outs of locks and statements have others.
+_CONNECTION_STATES = ("08", "57P", "53300")
 
 
 class Conflict(exceptions.APIException):
@@ -42,6 +49,14 @@ class TooLarge(exceptions.APIException):
 
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"
+
+
+class Away(exceptions.APIException):
+    """503: what the answer needs is not there for now."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "away"
+    wait = TRY_AGAIN_AFTER
 
 
 def invalid(errors: Mapping[str, str | list[str]]) -> exceptions.ValidationError:
@@ -85,14 +100,27 @@ def _known(exc: Exception) -> exceptions.APIException | None:
             return exceptions.ValidationError(get_error_detail(exc))
         case SuspiciousOperation():
             return exceptions.ParseError("The request cannot be accepted.")
+        case _ if is_database_away(exc):
+            logger.warning("The database does not answer: %s", exc)
+            return Away(NO_DATABASE)
     return None
+
+
+def is_database_away(exc: BaseException | None) -> bool:
+    """Whether this says that the connection to PostgreSQL was refused or lost."""
+    if isinstance(exc, InterfaceError):
+        return "connection" in str(exc)  # others say that a cursor is used wrongly
+    if not isinstance(exc, OperationalError):
+        return False
+    state = getattr(exc.__cause__, "sqlstate", None)
+    return state is None or str(state).startswith(_CONNECTION_STATES)
 
 
 def _headers(exc: exceptions.APIException) -> dict[str, str]:
     headers = {}
     if auth := getattr(exc, "auth_header", None):
         headers["WWW-Authenticate"] = str(auth)
-    if isinstance(exc, exceptions.Throttled):
+    if isinstance(exc, exceptions.Throttled | Away):
         headers["Retry-After"] = str(max(1, math.ceil(getattr(exc, "wait", None) or 1)))
     return headers
 
@@ -147,4 +175,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500: what went wrong is in the log."""
     if not request.path.startswith(API_ROOT):
         return defaults.server_error(request)
+    if is_database_away(sys.exception()):
+        answer = _answer(503, NO_DATABASE)
+        answer["Retry-After"] = str(TRY_AGAIN_AFTER)
+        return answer
     return _answer(500, "Sysops failed to answer. The reason is in its log.")

@@ -1,17 +1,18 @@
 """`sysops schedule`, `windows` and `window …`: maintenance windows from a terminal or a pipeline."""
 
 import json
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import click
 
 from sysops.cli.base import Failed, json_option, needs_django, person, show
 from sysops.cli.spans import BadSpan, read_length, read_span
+from sysops.cli.window_words import STATE_WORDS, details, line, times
 
 if TYPE_CHECKING:
     from catalogue.models import Service
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 STATUSES = ["scheduled", "in_progress", "completed", "cancelled"]
 POLL_SECONDS = 2.0
+EARLY = timedelta(hours=1)  # to start a window sooner than this before its time may be a slip of the number
 # Which option gave what the API calls so.
 OPTIONS = {
     "title": "--title",
@@ -31,7 +33,22 @@ OPTIONS = {
     "affected_services": "--service",
     "gates": "--require-backup",
 }
-id_argument = click.argument("window_id", metavar="ID", type=click.IntRange(min=1, max=2**63 - 1))
+MOST_DIGITS = 18  # fits a bigint
+
+
+class Number(click.ParamType[int]):
+    """The number of a window."""
+
+    name = "number"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS:
+            return int(text)
+        raise click.UsageError(f"There is no window {text!r}; give its number. `sysops windows` lists them", ctx)
+
+
+id_argument = click.argument("window_id", metavar="ID", type=Number())
 
 
 class Span(click.ParamType[timedelta]):
@@ -50,7 +67,10 @@ class Span(click.ParamType[timedelta]):
 
 @click.command()
 @click.option(
-    "--window", "span", required=True, help='"2027-01-15 02:00-04:00", "2027-01-15 02:00 +2h30m", "now +2h" …'
+    "--window",
+    "span",
+    required=True,
+    help='"2027-01-15 02:00-04:00", "2027-01-15 02:00 +2h30m", or with --emergency "now +2h".',
 )
 @click.option("--service", "services", multiple=True, required=True, help="Slug of a service worked on; repeatable.")
 @click.option("--title", required=True, help="What is done, in one line.")
@@ -102,22 +122,31 @@ def schedule(
 
 @click.command()
 @click.option("--status", type=click.Choice(STATUSES), default=None, help="Only those.")
+@click.option("--all", "every", is_flag=True, help="Completed and cancelled ones too, behind the others.")
 @click.option("--service", "slug", default=None, help="Only those that affect this service.")
 @click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True)
 @json_option
 @needs_django
-def windows(status: str | None, slug: str | None, limit: int, as_json: bool) -> None:
-    """Maintenance windows, the latest first."""
+def windows(status: str | None, every: bool, slug: str | None, limit: int, as_json: bool) -> None:
+    """Open maintenance windows: the running ones, those that should have begun, then the next ones."""
     from maintenance.api.serializers import WindowSerializer
-    from maintenance.selectors import for_lists
+    from maintenance.rules import OPEN
+    from maintenance.selectors import for_lists, what_matters_first
+    from sysops.kernel.clock import utc_now
 
-    rows = for_lists().order_by("-scheduled_start", "-pk")
-    rows = rows.filter(status=status) if status else rows
+    rows = for_lists().order_by(*what_matters_first(at=utc_now()))
+    if status or not every:
+        rows = rows.filter(status__in=[status] if status else [open_.value for open_ in OPEN])
     if slug:
         (service,) = _services((slug,))
         rows = rows.filter(affected__service=service)
     found = list(rows[:limit])
-    show(WindowSerializer(found, many=True).data, as_json=as_json, text=lambda: "\n".join(map(_line, found)))
+    nothing = "No such window" if status or every else "No window is open; --all shows the completed and cancelled ones"
+    show(
+        WindowSerializer(found, many=True).data,
+        as_json=as_json,
+        text=lambda: "\n".join(map(line, found)) or nothing,
+    )
 
 
 @click.group()
@@ -137,13 +166,16 @@ def show_window(window_id: int, as_json: bool) -> None:
 @window.command()
 @id_argument
 @click.option("--wait", is_flag=True, help="Follow a gate that prepares (takes a backup) until it opens.")
+@click.option("--early", is_flag=True, help="Although it is due in more than an hour: its maintenance begins now.")
 @json_option
 @needs_django
-def start(window_id: int, wait: bool, as_json: bool) -> None:
+def start(window_id: int, wait: bool, early: bool, as_json: bool) -> None:
     """Begin. Exit code 1 while a gate is closed or still prepares."""
     from maintenance.services import running
     from sysops.kernel.clock import utc_now
 
+    if not early:
+        _ask_whether_early_is_meant(_window(window_id), at=utc_now())
     said, by = "", _actor()
     while True:
         row = _window(window_id)
@@ -163,6 +195,23 @@ def start(window_id: int, wait: bool, as_json: bool) -> None:
     _show(window_id, as_json=as_json)
 
 
+def _ask_whether_early_is_meant(row: "Window", *, at: datetime) -> None:
+    """Nothing for a window that is due within the hour. Else asks at a terminal; refuses where nobody can answer."""
+    from sysops.kernel.words import span_words
+
+    ahead = row.scheduled_start - at
+    if row.status != "scheduled" or ahead <= EARLY:
+        return
+    due = times(row.scheduled_start, row.scheduled_end, zone=row.time_zone)
+    words = (
+        f"Window {row.pk} is due in {span_words(ahead)} ({due}). Started now, its services are in maintenance from now "
+        "until that end, and everybody affected is told."
+    )
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{words} Add --early if that is meant")
+    click.confirm(f"{words} Start it now?", abort=True, err=True)
+
+
 @window.command()
 @id_argument
 @json_option
@@ -172,7 +221,7 @@ def complete(window_id: int, as_json: bool) -> None:
     from maintenance.services import running
     from sysops.kernel.clock import utc_now
 
-    with _refused(as_json=as_json):
+    with _refused(as_json=as_json, about=window_id):
         running.complete(_window(window_id), by=_actor(), at=utc_now())
     _show(window_id, as_json=as_json)
 
@@ -187,7 +236,7 @@ def cancel(window_id: int, reason: str, as_json: bool) -> None:
     from maintenance.services import running
     from sysops.kernel.clock import utc_now
 
-    with _refused(as_json=as_json):
+    with _refused(as_json=as_json, about=window_id):
         running.cancel(_window(window_id), reason=reason, by=_actor(), at=utc_now())
     _show(window_id, as_json=as_json)
 
@@ -207,7 +256,8 @@ def extend(window_id: int, more: timedelta | None, whole: timedelta | None, as_j
     if (more is None) == (whole is None):
         raise click.UsageError("Say either --by 30m (longer) or --to 3h (in all)")
     duration = whole or timedelta(seconds=row.estimated_duration_seconds) + (more or timedelta())
-    with _refused(as_json=as_json):
+    given = {**OPTIONS, "estimated_duration_seconds": "--to" if whole else "--by"}
+    with _refused(as_json=as_json, options=given):
         scheduling.extend(row, duration=duration, by=_actor(), at=utc_now())
     _show(window_id, as_json=as_json)
 
@@ -283,18 +333,21 @@ def _window(pk: int) -> "Window":
 
 
 @contextmanager
-def _refused(*, as_json: bool) -> Iterator[None]:
-    """What services refuse with: 2 for what makes no sense, 1 for what is in the way."""
+def _refused(*, as_json: bool, options: Mapping[str, str] = OPTIONS, about: int | None = None) -> Iterator[None]:
+    """What services refuse with: 2 for what makes no sense, 1 for what is in the way.
+
+    `options` gave the API's fields; `about` is the window whose state is said in plain words.
+    """
     from maintenance.models import WrongState
     from maintenance.services.scheduling import BadWindow, Conflicts
 
     try:
         yield
     except BadWindow as exc:
-        words = "; ".join(f"{OPTIONS.get(field, field)}: {text}" for field, text in exc.problems.items())
+        words = "; ".join(f"{options.get(field, field)}: {text}" for field, text in exc.problems.items())
         raise click.UsageError(words) from None
     except WrongState as exc:
-        raise Failed(str(exc)) from None
+        raise Failed(f"Window {about} {STATE_WORDS[exc.current]}" if about else str(exc)) from None
     except Conflicts as exc:
         if as_json:
             click.echo(json.dumps({"conflicts": _as_json([other.pk for other in exc.windows])}, indent=2, default=str))
@@ -319,37 +372,4 @@ def _show(pk: int, *, as_json: bool) -> None:
 
     row = whole(pk)
     found = WindowDetailSerializer(row).data
-    show(found, as_json=as_json, text=lambda: "\n".join([_line(row), *_details(found)]))
-
-
-def _line(row: "Window") -> str:
-    status = "overrunning" if row.overrunning else row.status.replace("_", " ")
-    kind = "" if row.maintenance_type == "planned" else f" ({row.maintenance_type})"
-    start, end = row.actual_start or row.scheduled_start, row.completed_at or row.scheduled_end
-    return f"Window {row.pk} {status}{kind}: {_times(start, end, zone=row.time_zone)}  {row.title}"
-
-
-def _details(found: Mapping[str, object]) -> Iterator[str]:
-    lists: list[tuple[str, str, Callable[..., str]]] = [
-        ("affected_services", "works on", str),
-        ("reached_services", "reaches", str),
-        ("overlaps", "overlaps", lambda other: f"window {other['id']} “{other['title']}”"),
-        ("gates", "needs", lambda gate: f"{gate['gate']} ({gate['state']}) {gate['reason']}".strip()),
-    ]
-    for name, words, one in lists:
-        rows = found[name]
-        assert isinstance(rows, list)
-        if rows:
-            shown = [one(row) for row in rows[:20]]
-            yield f"  {words} {', '.join(shown)}" + (f" and {len(rows) - 20} more" if len(rows) > 20 else "")
-    if found["note"]:
-        yield f"  {found['note']}"
-    if found["start_refused_because"]:
-        yield f"  did not start: {found['start_refused_because']}"
-
-
-def _times(start: datetime, end: datetime, *, zone: str) -> str:
-    place = ZoneInfo(zone)
-    first, last = start.astimezone(place), end.astimezone(place)
-    until = f"{last:%H:%M}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M}"
-    return f"{first:%Y-%m-%d %H:%M} – {until} {zone}"
+    show(found, as_json=as_json, text=lambda: "\n".join([line(row), *details(found)]))

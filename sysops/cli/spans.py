@@ -1,5 +1,6 @@
 """Spans of time as people type them: "2027-01-15 02:00-04:00", "2027-01-15 02:00 +2h30m", "now +2h". Pure."""
 
+import calendar
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -7,7 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 FORMS = (
     'Write "2027-01-15 02:00-04:00" (an end before the start is the next day), "2027-01-15 02:00 +2h30m", '
-    'or both times with their offset: "2027-01-15T02:00:00+01:00/2027-01-15T04:00:00+01:00"'
+    '"now +2h" (an emergency only), or both times with their offset: '
+    '"2027-01-15T02:00:00+01:00/2027-01-15T04:00:00+01:00"'
 )
 _DAY = r"(?P<day>\d{4}-\d{2}-\d{2})"
 _CLOCK = r"\d{1,2}:\d{2}"
@@ -97,10 +99,21 @@ def _next_day(day: str) -> str:
 
 def _clock(day: str, clock: str) -> datetime:
     """The wall-clock time, without a zone. Raises BadSpan."""
+    _check_day(day)
     try:
         return datetime.strptime(f"{day} {clock}", "%Y-%m-%d %H:%M")  # noqa: DTZ007 - the zone comes after
     except ValueError:
-        raise BadSpan(f"There is no {clock} on {day}: hours go from 00:00 to 23:59, days from 01.") from None
+        raise BadSpan(f"There is no {clock} on {day}: hours go from 00:00 to 23:59.") from None
+
+
+def _check_day(day: str) -> None:
+    year, month, number = (int(part) for part in day.split("-"))
+    if year < 1 or not 1 <= month <= 12:
+        raise BadSpan(f"{day} is no day: years go from 0001, months from 01 to 12.")
+    last = calendar.monthrange(year, month)[1]
+    if not 1 <= number <= last:
+        name = calendar.month_name[month]
+        raise BadSpan(f"{number} {name} {year} does not exist: {name} {year} has {last} days.")
 
 
 def _moment(day: str, clock: str, *, zone: str) -> tuple[datetime, str]:

@@ -10,12 +10,17 @@ from rest_framework.test import APIClient
 from backups.models import Backup, Source
 from backups.rules import BackupType
 from backups.services import requests
+from backups.workshop import spec_of
+from catalogue.models import Service
 from sysops.access.actors import Actor
+from sysops.access.driver_settings import split
+from sysops.access.models import AuditEntry
 from sysops.access.roles import Role
 from sysops.access.services import create_token
-from tests.backups.support import TESTER, Hands, make_source
+from tests.backups.support import TESTER, FakeEngine, Hands, make_source
 
 pytestmark = pytest.mark.django_db(transaction=True)
+SOURCES = "/api/system/backup-sources"
 
 
 def client(role: Role) -> APIClient:
@@ -257,6 +262,48 @@ def test_readiness_of_many_sources_takes_a_fixed_number_of_queries(
     fill(4)
     with django_assert_num_queries(7):
         assert len(operator.get("/api/system/backup-sources").json()["results"]) == 6
+
+
+def test_a_source_is_changed_by_what_is_given_and_its_secrets_stay(admin: APIClient, hands: Hands) -> None:
+    settings = {"host": "db", "password": "hunter2hunter2"}
+    order = {"slug": "shop", "name": "Shop", "engine": "fake", "policy": make_source("other").policy.slug}
+    assert admin.post(SOURCES, {**order, "settings": settings}).status_code == 201
+    Service.objects.create(slug="shop-db", name="Shop database")
+
+    changed = admin.patch(f"{SOURCES}/shop", {"service": "shop-db", "enabled": False})
+
+    assert (changed.status_code, changed.json()["service"], changed.json()["enabled"]) == (200, "shop-db", False)
+    masked = {**changed.json()["settings"], "note": "moved to rack 4"}
+    assert masked["password"] == "********"
+    assert admin.patch(f"{SOURCES}/shop", {"settings": masked, "service": None}).json()["service"] is None
+    source = Source.objects.get(slug="shop")
+    assert spec_of(source).settings == {**settings, "note": "moved to rack 4"}
+    assert (source.name, source.service, source.enabled) == ("Shop", None, False)
+    assert AuditEntry.objects.filter(action="backups.source.changed").count() == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"settings": {"host": "evil.example.com", "password": "********"}}, "settings.password"),
+        ({"settings": {"host": 5}}, "settings.host"),
+        ({"service": "nowhere"}, "service"),
+        ({"policy": None}, "policy"),
+        ({"name": ""}, "name"),
+        ({"enabled": "no"}, "enabled"),
+    ],
+)
+def test_a_change_that_does_not_fit_is_a_400_naming_the_field(
+    admin: APIClient, hands: Hands, body: dict[str, object], field: str
+) -> None:
+    public, sealed = split({"host": "db", "password": "hunter2hunter2"}, FakeEngine.settings_schema)
+    make_source("shop", settings=public, sealed_settings=sealed)
+
+    answer = admin.patch(f"{SOURCES}/shop", body)
+
+    assert answer.status_code == 400
+    assert set(answer.json()["errors"]) == {field}
+    assert client(Role.APPROVER).patch(f"{SOURCES}/shop", {"name": "Mine"}).status_code == 403
 
 
 def test_a_source_that_does_not_fit_is_a_400_naming_each_field(admin: APIClient, hands: Hands) -> None:

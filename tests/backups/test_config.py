@@ -105,6 +105,23 @@ def test_a_kept_secret_does_not_follow_to_another_address() -> None:
         )
 
 
+def test_leaving_a_setting_out_is_the_same_address_as_giving_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    properties = FakeEngine.settings_schema["properties"]
+    assert isinstance(properties, dict)
+    monkeypatch.setitem(properties, "sslmode", {"enum": ["prefer", "disable"], "default": "prefer"})
+    source = create(settings={"host": "db", "password": "hunter2hunter2"})
+
+    def change(**given: object) -> None:
+        settings = {"host": "db", "password": secrets.MASK, **given}
+        config.change_source(source, settings=settings, by=TESTER, at=START)
+
+    change(sslmode="prefer")
+    change()
+    assert spec_of(source).settings["password"] == "hunter2hunter2"
+    with pytest.raises(BadSettings, match="sslmode changed: enter it again"):
+        change(sslmode="disable")
+
+
 def test_a_source_whose_secret_no_key_opens_is_cured_by_entering_it_again() -> None:
     source = create(settings={"host": "db", "password": "hunter2hunter2"})
     Source.objects.update(sealed_settings='{"names": ["password"], "sealed": "broken"}')

@@ -1,6 +1,7 @@
 """`sysops schedule`, `windows` and `window`: what they print, their exit codes, the spans they understand."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -131,7 +132,7 @@ def test_a_backup_can_be_required(cli: Cli, shop_db: Service) -> None:
 
     (gate,) = Window.objects.get(pk=pk).gates.all()
     assert (gate.gate, gate.settings, gate.prepare) == ("fresh_backup", {"max_age_seconds": 86_400}, True)
-    started = cli("window", "start", pk)
+    started = cli("window", "start", pk, "--early")
     assert started.returncode == 1
     assert "No backup source belongs to shop-db" in started.stderr
 
@@ -139,7 +140,7 @@ def test_a_backup_can_be_required(cli: Cli, shop_db: Service) -> None:
 def test_the_whole_life_of_a_window(cli: Cli, shop_db: Service) -> None:
     pk = scheduled(cli)
 
-    assert "in progress" in cli("window", "start", pk).stdout
+    assert "in progress" in cli("window", "start", pk, "--early").stdout
     assert "Posted to window" in cli("window", "update", pk, "Half way.").stdout
     assert (
         json.loads(cli("window", "extend", pk, "--by", "1h", "--json").stdout)["estimated_duration_seconds"] == 10_800
@@ -159,7 +160,8 @@ def test_a_window_is_called_off_and_listed_so(cli: Cli, shop_db: Service) -> Non
     gone, stays = scheduled(cli), scheduled(cli, span=f"{DAY} 05:00 +1h")
     assert cli("window", "cancel", gone, "--reason", "Rain").returncode == 0
 
-    assert [row["id"] for row in json.loads(cli("windows", "--json").stdout)] == [stays, gone]
+    assert [row["id"] for row in json.loads(cli("windows", "--json").stdout)] == [stays]
+    assert [row["id"] for row in json.loads(cli("windows", "--all", "--json").stdout)] == [stays, gone]
     assert [row["id"] for row in json.loads(cli("windows", "--status", "cancelled", "--json").stdout)] == [gone]
     assert cli("windows", "--service", "shop", "--status", "scheduled").stdout.startswith(f"Window {stays} scheduled:")
     assert "cancelled" in cli("window", "show", gone).stdout
@@ -200,7 +202,8 @@ def test_a_window_is_called_off_and_listed_so(cli: Cli, shop_db: Service) -> Non
             "is no length of time",
         ),
         (["window", "start", "999"], "There is no window 999"),
-        (["window", "start", "seven"], "not a valid integer"),
+        (["window", "start", "abc"], "There is no window 'abc'; give its number"),
+        (["window", "start", "9" * 30], "give its number"),
         (["window", "extend", "999"], "There is no window 999"),
         (["windows", "--status", "done"], "--status"),
     ],
@@ -212,6 +215,100 @@ def test_what_makes_no_sense_ends_with_2_and_says_why(cli: Cli, shop_db: Service
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert not Window.objects.exists()
+
+
+def test_windows_shows_what_matters_first(cli: Cli, shop_db: Service) -> None:
+    now = datetime.now(UTC)
+    far, near, due, longer, shorter, done, gone = (
+        scheduled(cli, span=f"{now + days * 24 * HOUR:%Y-%m-%d %H:%M} +1h") for days in (30, 9, 3, 2, 4, 5, 6)
+    )
+    begun = {"scheduled_start": now - HOUR, "actual_start": now - HOUR}
+    for pk, hours in ((longer, 5), (shorter, 2)):
+        Window.objects.filter(pk=pk).update(status="in_progress", scheduled_end=now + hours * HOUR, **begun)
+    Window.objects.filter(pk=done).update(status="completed", scheduled_end=now, completed_at=now, **begun)
+    Window.objects.filter(pk=due).update(scheduled_start=now - HOUR)
+    assert cli("window", "cancel", gone).returncode == 0
+
+    def listed(*more: str) -> list[str]:
+        return [row["id"] for row in json.loads(cli("windows", "--json", *more).stdout)]
+
+    assert listed() == listed("--service", "shop-db") == [longer, shorter, due, near, far]
+    assert listed("--all") == [longer, shorter, due, near, far, gone, done]
+    assert listed("--status", "completed") == [done]
+    assert listed("--service", "shop", "--limit", "2") == [longer, shorter]
+
+
+def test_no_open_window_is_said_in_words(cli: Cli, shop_db: Service) -> None:
+    assert cli("windows").stdout == "No window is open; --all shows the completed and cancelled ones\n"
+    assert cli("windows", "--json").stdout == "[]\n"
+
+
+def test_a_window_far_ahead_is_not_started_by_a_slip(cli: Cli, shop_db: Service) -> None:
+    far = scheduled(cli)
+    near = scheduled(cli, span=f"{datetime.now(UTC) + timedelta(minutes=30):%Y-%m-%d %H:%M} +1h")
+
+    refused = cli("window", "start", far)
+
+    assert refused.returncode == 2
+    assert f"Window {far} is due in 2 d" in refused.stderr
+    assert "everybody affected is told. Add --early if that is meant" in refused.stderr
+    assert Window.objects.get(pk=far).status == "scheduled"
+    assert cli("window", "start", near).returncode == 0
+
+
+def test_a_person_at_a_terminal_is_asked_whether_early_is_meant(
+    child_environ: dict[str, str], cli: Cli, shop_db: Service
+) -> None:
+    pk = scheduled(cli)
+
+    def answered(words: str) -> int:
+        ours, theirs = os.openpty()
+        try:
+            os.write(ours, f"{words}\n".encode())
+            command = [sys.executable, "-m", "sysops.cli", "window", "start", pk]
+            done = subprocess.run(command, cwd=ROOT, env=child_environ, stdin=theirs, capture_output=True, timeout=60)
+        finally:
+            os.close(ours)
+            os.close(theirs)
+        assert b"Start it now?" in done.stderr
+        return done.returncode
+
+    assert (answered("n"), Window.objects.get(pk=pk).status) == (1, "scheduled")
+    assert (answered("y"), Window.objects.get(pk=pk).status) == (0, "in_progress")
+
+
+def test_what_was_done_already_is_said_in_plain_words(cli: Cli, shop_db: Service) -> None:
+    pk, gone = scheduled(cli), scheduled(cli, span=f"{DAY} 05:00 +1h")
+
+    assert f"Window {pk} has not begun; start it, or cancel it" in cli("window", "complete", pk).stderr
+    cli("window", "start", pk, "--early")
+    assert f"Window {pk} has begun; complete it" in cli("window", "cancel", pk).stderr
+    cli("window", "complete", pk)
+    again = cli("window", "complete", pk)
+    assert (again.returncode, again.stderr) == (1, f"Error: Window {pk} is completed already\n")
+    cli("window", "cancel", gone)
+    assert f"Window {gone} is cancelled already" in cli("window", "cancel", gone).stderr
+
+
+def test_a_window_that_ends_on_the_next_day_says_so(cli: Cli, shop_db: Service) -> None:
+    done = cli("schedule", "--window", "2027-01-15 04:00-02:00", "--service", "shop-db", "--title", "Long")
+
+    assert "2027-01-15 04:00 until the next day, 2027-01-16 02:00 UTC" in done.stdout
+
+
+def test_the_help_says_who_may_begin_now(cli: Cli) -> None:
+    assert 'with --emergency "now +2h"' in " ".join(cli("schedule", "--help").stdout.split())
+
+
+@pytest.mark.parametrize(("option", "length"), [("--to", "1s"), ("--by", "60d")])
+def test_extend_names_the_option_that_does_not_fit(cli: Cli, shop_db: Service, option: str, length: str) -> None:
+    pk = scheduled(cli)
+
+    done = cli("window", "extend", pk, option, length)
+
+    assert done.returncode == 2
+    assert f"{option}: It " in done.stderr
+    assert "--window" not in done.stderr
 
 
 def test_extend_wants_one_length(cli: Cli, shop_db: Service) -> None:
@@ -263,7 +360,11 @@ def test_a_time_that_comes_twice_is_the_first_one_and_says_so() -> None:
         ("15.01.2027 02:00-04:00", "UTC", "no span of time"),
         ("2027-01-15 02:00-02:00", "UTC", "has no length"),
         ("2027-01-15 25:00-26:00", "UTC", "There is no 2"),
-        ("2027-02-30 02:00-03:00", "UTC", "on 2027-02-30"),
+        ("2027-02-30 02:00-03:00", "UTC", "30 February 2027 does not exist: February 2027 has 28 days"),
+        ("2027-04-31 02:00 +1h", "UTC", "31 April 2027 does not exist"),
+        ("2027-01-00 02:00 +1h", "UTC", "0 January 2027 does not exist"),
+        ("2027-13-01 02:00 +1h", "UTC", "months from 01 to 12"),
+        ("0000-01-01 02:00 +1h", "UTC", "years go from 0001"),
         ("2027-01-15 02:00 +0h", "UTC", "no time at all"),
         ("2027-01-15 02:00 +2x", "UTC", "no length of time"),
         ("2027-01-15 02:00 +", "UTC", "no span of time"),
