@@ -1,7 +1,7 @@
 """What the pages of this app share: rights, and what services refuse with, in plain words."""
 
-from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import ClassVar
 
 from django import forms
@@ -9,7 +9,7 @@ from django import forms
 from sysops.access.driver_settings import BadSettings
 from sysops.kernel.registry import UnknownName
 from sysops.pages import acts
-from sysops.pages.schema import PREFIX
+from sysops.pages.schema import field_texts
 
 VIEW, CONFIGURE = "notifications.view", "notifications.configure"
 CONFIGURED = {"view": VIEW, "add": CONFIGURE, "change": CONFIGURE, "delete": CONFIGURE}
@@ -30,15 +30,4 @@ class ActingAdmin(acts.ActingAdmin):
 
 def told_in(form: forms.Form) -> AbstractContextManager[list[Exception]]:
     """What a service refuses inside the block is said in the form, beside its field where there is one."""
-
-    def fields_of(exc: Exception) -> Mapping[str, Sequence[str]]:
-        if not isinstance(exc, BadSettings):
-            return {}
-        return {_field(form, name): texts for name, texts in exc.errors.items()}
-
-    return acts.told_in(form, refusals=REFUSALS, fields_of=fields_of)
-
-
-def _field(form: forms.Form, name: str) -> str:
-    setting = PREFIX + name.removeprefix("settings.").split(".")[0]
-    return next((key for key in (name, setting) if key in form.fields), "")
+    return acts.told_in(form, refusals=REFUSALS, fields_of=partial(field_texts, form))

@@ -1,7 +1,7 @@
 """Form fields from the JSON Schema that an engine or store declares for its settings."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from django import forms
 from unfold.widgets import (
@@ -13,7 +13,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from sysops.access.driver_settings import MASK
+from sysops.access.driver_settings import MASK, BadSettings
 from sysops.pages.forms import SpanField
 
 PREFIX = "set_"  # a setting called `name` must not meet the field `name` of the row
@@ -63,6 +63,18 @@ def settings_from(
         elif value is not None and value != "":
             found[name] = value
     return found
+
+
+def field_texts(form: forms.Form, exc: Exception) -> Mapping[str, Sequence[str]]:
+    """What refused settings say, by the form's field for each; "" where it has none. Nothing for other refusals."""
+    if not isinstance(exc, BadSettings):
+        return {}
+    return {_field_of(form, name): texts for name, texts in exc.errors.items()}
+
+
+def _field_of(form: forms.Form, name: str) -> str:
+    setting = PREFIX + name.removeprefix("settings.").split(".")[0]
+    return next((key for key in (name, setting) if key in form.fields), "")
 
 
 def _properties(schema: Schema) -> dict[str, Mapping[str, object]]:
