@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connection
-from django.db.models import Case, F, Prefetch, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Prefetch, Q, QuerySet, Value, When
 from django.db.models.expressions import OrderBy
 from django.db.models.functions import Coalesce
 
 from catalogue import selectors as catalogue
 from catalogue.models import Service
 from maintenance.models import Update, Window, WindowGate, WindowService
-from maintenance.rules import OPEN, Status
+from maintenance.rules import OPEN, Status, Type
 from sysops.kernel.words import utc_words
 
 _NAMED = 20  # windows in the way that a refusal names
@@ -124,15 +124,31 @@ def running_on(window: Window) -> list[Clash]:
 
 
 def overlaps(window: Window) -> list[Window]:
-    """Open windows that meet this one on a service in its time, whether that is refused or only shown."""
+    """Open windows that meet this one on a service in its time, whether that is refused or only shown.
+
+    Those that hold services are found as a conflict is, by the constraint's index; what holds nothing (an emergency,
+    a clash that came to be by a later dependency) is looked for among the few open ones there can be.
+    """
     if window.status not in OPEN:
         return []
-    meeting = _meeting(window).filter(window__status__in=[status.value for status in OPEN])
-    together = Q(period__overlap=(window.scheduled_start, window.scheduled_end))
-    if window.status == Status.IN_PROGRESS:
-        together |= Q(window__status=Status.IN_PROGRESS.value)  # both run, whatever was planned
-    others = Window.objects.filter(pk__in=meeting.filter(together).values("window"))
-    return list(others.defer("report").order_by("scheduled_start", "pk"))
+    span = (window.scheduled_start, window.scheduled_end)
+    mine = dict(WindowService.objects.filter(window=window).values_list("service", "direct"))
+    held = conflicts(
+        direct=[key for key, direct in mine.items() if direct],
+        reached=[key for key, direct in mine.items() if not direct],
+        start=span[0],
+        end=span[1],
+        but=window.pk,
+    )
+    meeting = _meeting(window).filter(window=OuterRef("pk"))
+    others = Window.objects.filter(
+        Q(maintenance_type=Type.EMERGENCY.value) | ~Q(note=""), Exists(meeting.filter(period__overlap=span))
+    )
+    if window.status == Status.IN_PROGRESS:  # both run, whatever was planned
+        others |= Window.objects.filter(Exists(meeting), status=Status.IN_PROGRESS.value)
+    open_ones = others.filter(status__in=[status.value for status in OPEN])
+    found = {row.pk: row for row in [*(clash.window for clash in held), *open_ones.defer("report")]}
+    return sorted(found.values(), key=lambda row: (row.scheduled_start, row.pk))
 
 
 def reach(direct: Collection[Service]) -> list[Service]:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import redis
 from django.utils import timezone
 
 from catalogue.models import Host
@@ -18,14 +19,17 @@ from monitoring.models import ResourceSample, WorkerSighting
 from monitoring.rules import Status
 from sysops.access.actors import Actor
 from sysops.access.models import AuditEntry
+from tests.services import Home
 
 Worker = subprocess.Popen[bytes]
 Start = Callable[[], Worker]
 
 
 @pytest.fixture
-def start_worker(child_environ: Mapping[str, str], tmp_path: Path) -> Iterator[Start]:
+def start_worker(home: Home, child_environ: Mapping[str, str], tmp_path: Path) -> Iterator[Start]:
     started: list[Worker] = []
+    with redis.Redis(unix_socket_path=str(home.queue.socket)) as queue:
+        queue.flushall()  # other tests have left thousands of wake-ups, which the worker would work off first
 
     def start() -> Worker:
         argv = [sys.executable, "-m", "celery", "-A", "sysops", "worker", "-n", "probe@here", "-Q", "default,backups"]
