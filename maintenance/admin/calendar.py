@@ -40,7 +40,6 @@ def calendar_page(request: HttpRequest, *, now: datetime) -> dict[str, object]:
         "title": f"{days[0]:%-d %B} – {days[-1]:%-d %B %Y}" if week else f"{at:%B %Y}",
         "week": week,
         "days": laid,
-        "weeks": [laid[n : n + 7] for n in range(0, len(laid), 7)],
         "today": today,
         "most": MOST_IN_A_DAY,
         "hours": [(hour, hour * SLOTS // 24 + 1) for hour in range(0, 24, 2)],
@@ -52,8 +51,7 @@ def calendar_page(request: HttpRequest, *, now: datetime) -> dict[str, object]:
         "here": _link(at=today, week=week, zone=zone),
         "as_month": _link(at=at, week=False, zone=zone),
         "as_week": _link(at=at if at.month != today.month else today, week=True, zone=zone),
-        "week_of": {day: _link(at=day, week=True, zone=zone) for day in days},
-        "shown_of": windows[:MOST],
+        "nothing": not windows,
     }
 
 

@@ -41,7 +41,7 @@ class Told:
 
 def timeline(window: Window, *, now: datetime) -> list[Entry]:
     """Past and planned, earliest first."""
-    return sorted([*_moments(window, now=now), *_notices(window, now=now)], key=lambda entry: entry.at)
+    return sorted([*_moments(window, now=now), *_notices(window)], key=lambda entry: entry.at)
 
 
 def told(window: Window) -> Told:
@@ -79,7 +79,7 @@ def _moments(window: Window, *, now: datetime) -> Iterator[Entry]:
         yield Entry(window.scheduled_end, "Estimated end", aside=alone, to_come=now < window.scheduled_end, icon="flag")
 
 
-def _notices(window: Window, *, now: datetime) -> Iterator[Entry]:
+def _notices(window: Window) -> Iterator[Entry]:
     for notice in window.notices.all():
         state = NoticeState(notice.state)
         if state is NoticeState.WAITING and window.status not in (Status.SCHEDULED, Status.IN_PROGRESS):
