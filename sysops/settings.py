@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "monitoring",
     "backups",
     "maintenance",
+    "errors",
     "sysops",  # last: its ready() wires the others together
 ]
 
