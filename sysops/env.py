@@ -94,7 +94,12 @@ class Environment(BaseSettings):
     mail_from: str | None = Field(
         default=None, description="Who messages are from; unset is `sysops` at the host of the public URL."
     )
-    sentry_dsn: SecretStr | None = Field(default=None, description="Where Sysops reports its own errors.")
+    sentry_dsn: SecretStr | None = Field(
+        default=None, description="Where Sysops reports its own errors; unset is itself, `off` is nowhere."
+    )
+    internal_url: str | None = Field(
+        default=None, description="Where its other processes reach the web server; unset is its own address and port."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
     log_format: Literal["console", "json"] = Field(default="console", description="Shape of log lines.")
 

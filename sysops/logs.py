@@ -45,8 +45,11 @@ def logging_config(*, level: str, form: str) -> dict[str, object]:
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
             }
         },
-        "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "root": {"handlers": ["out"], "level": level},
+        "handlers": {
+            "out": {"class": "logging.StreamHandler", "formatter": "line"},
+            "report": {"class": "sysops.own_errors.ReportHandler"},
+        },
+        "root": {"handlers": ["out", "report"], "level": level},
         "loggers": {
             "django.server": {"handlers": ["out"], "level": level, "propagate": False},
             "httpx": {"level": "WARNING"},

@@ -176,13 +176,3 @@ SPECTACULAR_SETTINGS = {
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {}  # sysops.wiring fills the schedule
 
 LOGGING = logging_config(level=ENV.log_level, form=ENV.log_format)
-
-if ENV.sentry_dsn:
-    import sentry_sdk  # only where it is used: it is not small
-
-    sentry_sdk.init(
-        dsn=ENV.sentry_dsn.get_secret_value(),
-        environment=ENV.profile,
-        send_default_pii=False,
-        include_local_variables=False,  # among them are settings that were just unsealed
-    )

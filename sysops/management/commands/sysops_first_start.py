@@ -15,11 +15,13 @@ from django.db import connection, transaction
 from backups.models import Source
 from backups.rules import BackupType
 from backups.services import config, requests
+from errors.services import own
 from notifications.services import channels
 from sysops.access import audit
 from sysops.access.actors import Actor
 from sysops.env import Environment
 from sysops.kernel.clock import utc_now
+from sysops.own_errors import OWN_PROJECT, own_key
 
 FIRST = Actor.system("first start")
 OWN_SOURCE = "sysops"
@@ -37,6 +39,7 @@ class Command(BaseCommand):
             try:
                 self._admin(env, at=at)
                 channels.ensure_defaults(by=FIRST, at=at)
+                own.ensure_own_project(number=OWN_PROJECT, public=own_key(env), by=FIRST, at=at)
                 _backup_itself(env, at=at)
             finally:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
