@@ -36,6 +36,54 @@ _ALERT: Mapping[str, object] = {
     "began_in_maintenance": False,
     "worse": False,
     "url": "/admin/alerting/alert/7/change/",
+    "acknowledge_url": "",
+}
+_ISSUE: Mapping[str, object] = {
+    "issue_id": 21,
+    "title": "PaymentError: the bank does not answer",
+    "project": "Shop",
+    "service": "Checkout",
+    "what": "new",
+    "severity": "high",
+    "because": "Several accounts meet it",
+    "culprit": "shop.payment in pay",
+    "environment": "production",
+    "release": "shop@1.4.0",
+    "event_count": 42,
+    "since_count": 12,
+    "affected_accounts": 7,
+    "accounts_exact": True,
+    "assignee": "Ada",
+    "assigned_by": "ben",
+    "first_seen_at": "2027-01-15T02:00:00+00:00",
+    "respond_by_at": "2027-01-15T03:00:00+00:00",
+    "count": 1,
+    "counts": "1 new",
+    "severities": "1 high",
+    "issues": [],
+    "more": 0,
+    "url": "/admin/errors/issue/21/change/",
+    "acknowledge_url": "https://sysops.example/errors/act/…",
+    "take_url": "https://sysops.example/errors/act/…",
+    "resolve_url": "https://sysops.example/errors/act/…",
+    "ignore_url": "https://sysops.example/errors/act/…",
+}
+_ISSUES: Mapping[str, object] = {
+    "project": "Shop",
+    "service": "Checkout",
+    "severity": "high",
+    "count": 12,
+    "counts": "11 new, 1 going on",
+    "severities": "1 high, 11 medium",
+    "issues": [
+        {
+            name: _ISSUE[name]
+            for name in ("title", "what", "severity", "event_count", "since_count", "affected_accounts")
+        }
+        | {name: _ISSUE[name] for name in ("assignee", "respond_by_at", "url")}
+    ],
+    "more": 11,
+    "url": "/admin/errors/issue/?project__id__exact=3",
 }
 _OTHERS: Mapping[str, Mapping[str, object]] = {
     "catalogue.confirm_subscription": {
@@ -66,4 +114,8 @@ def sample(kind: str) -> dict[str, object]:
         return dict(_WINDOW)
     if kind.startswith("alert."):
         return dict(_ALERT)
+    if kind == "errors.new_issues":
+        return dict(_ISSUES)
+    if kind.startswith("errors."):
+        return dict(_ISSUE)
     return dict(_OTHERS.get(kind, {"title": f"A message of the kind {kind}"}))

@@ -15,6 +15,8 @@ from backups.stores.local import LocalStore
 from backups.workshop import store_rooms
 from catalogue.gates import gates
 from catalogue.sections import sections
+from errors.message_links import links_for
+from errors.section import errors_during
 from maintenance import subscribers as maintenance_subscribers
 from monitoring.health import Probe, Reading, probes, room
 from notifications import subscribers as notification_subscribers
@@ -22,6 +24,7 @@ from notifications.channels.apprise import Chat, Sms
 from notifications.channels.base import drivers
 from notifications.channels.email import EmailDriver
 from notifications.channels.webhook import Webhook
+from notifications.personal import link_makers
 from sysops.access import rights
 from sysops.access.roles import ADMIN, APPROVER, OPERATOR, VIEWER
 from sysops.celery import app
@@ -50,6 +53,8 @@ def _register_drivers() -> None:
     gates.register(FreshBackup.name, FreshBackup())
     sections.register("alerts", alerts_during)
     sections.register("backups", backups_during)
+    sections.register("errors", errors_during)
+    link_makers.register("errors", links_for)
 
 
 def _store_rooms() -> list[Reading]:
@@ -122,6 +127,10 @@ def beat_schedule() -> dict[str, Entry]:
         "alerting: clean up": _at("alerting.clean_up", hour=3, minute=55),
         "maintenance: tick": _every(10, "maintenance.tick"),
         "maintenance: make windows of series ahead": _hourly("maintenance.make_ahead", minute=10),
+        "errors: digest what waits": _every(10, "intake.sweep"),
+        "errors: response times, announcements": _every(15, "errors.tick"),
+        "errors: apply retention": _hourly("errors.apply_retention", minute=25),
+        "errors: remove deleted projects": _every(60, "errors.remove_projects"),
         "notifications: sweep": _every(15, "notifications.sweep"),
         "notifications: clean up": _at("notifications.clean_up", hour=3, minute=45),
     }

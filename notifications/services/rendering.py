@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from catalogue import links
 from catalogue.models import Subscription
 from notifications import templating
 from notifications.channels.base import Letter
 from notifications.models import Delivery, Message, MessageTemplate
+from notifications.personal import link_makers
 from notifications.rules import known_zone
 from notifications.samples import sample
 from notifications.templating import BadWords, Filled, Words
@@ -20,12 +22,18 @@ CONFIRM = "catalogue.confirm_subscription"
 
 @dataclass(frozen=True)
 class Recipient:
-    """What of a recipient shows in the words. `outside`: a subscriber who is nobody of ours."""
+    """What of a recipient shows in the words. `outside`: a subscriber who is nobody of ours.
+
+    With `person` and `at` the words offer what this person may do by a link at that moment; the admin, where others
+    read along, leaves them out.
+    """
 
     address: str = ""
     name: str = ""
     zone: str = "UTC"
     outside: bool = False
+    person: int | None = None
+    at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -65,10 +73,10 @@ def render(message: Message, recipient: Recipient, *, changed: Mapping[str, Word
     )
 
 
-def letter(delivery: Delivery, *, changed: Mapping[str, Words]) -> tuple[Letter, str]:
+def letter(delivery: Delivery, *, changed: Mapping[str, Words], at: datetime) -> tuple[Letter, str]:
     """What a driver is handed for this delivery, and why changed words were not used ("" when all is well)."""
     message = delivery.message
-    to = Recipient(delivery.address, delivery.name, delivery.zone, delivery.outside)
+    to = Recipient(delivery.address, delivery.name, delivery.zone, delivery.outside, delivery.person_id, at)
     made = render(message, to, changed=changed)
     return (
         Letter(
@@ -119,4 +127,8 @@ def _context(
         # Made here and not stored: whoever may look at messages could otherwise confirm for somebody else.
         subscription = Subscription.objects.filter(pk=int(str(data["subscription_id"]))).first()
         context["confirm_url"] = links.confirm_url(subscription) if subscription else ""
+    if recipient.person is not None and recipient.at is not None:
+        # Into the words only: what webhooks are handed is `data`, and it must not hold what acts in a person's name.
+        for _, links_for in link_makers:
+            context.update(links_for(data, person=recipient.person, at=recipient.at))
     return context

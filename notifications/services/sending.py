@@ -190,7 +190,7 @@ def _send_next(sender: Sender, work: _Work) -> bool:
         _record(work, delivery, state=DeliveryState.DROPPED.value, ended_at=at, error=because)
         return True
     try:
-        letter, problem = rendering.letter(delivery, changed=work.changed)
+        letter, problem = rendering.letter(delivery, changed=work.changed, at=at)
         receipt = sender.send(letter)
     except SendError as exc:
         return _refused(work, delivery, exc)

@@ -22,6 +22,7 @@ CONTRACT = {
     )),
     "alert.raised", "alert.resolved", "catalogue.confirm_subscription", "notifications.channel_broken",
     "notifications.channel_works", "notifications.test",
+    "errors.issue", "errors.new_issues", "errors.assigned", "errors.sla_near", "errors.sla_breached",
 }  # fmt: skip
 NASTY = '"><script>alert(1)</script>\r\nBcc: eve@example.org\r\n\r\n<b>' + "ä" * 10_000
 

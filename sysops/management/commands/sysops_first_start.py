@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from backups.models import Source
 from backups.rules import BackupType
 from backups.services import config, requests
-from errors.services import own
+from errors.services import own, policy
 from notifications.services import channels
 from sysops.access import audit
 from sysops.access.actors import Actor
@@ -39,6 +39,7 @@ class Command(BaseCommand):
             try:
                 self._admin(env, at=at)
                 channels.ensure_defaults(by=FIRST, at=at)
+                policy.ensure_defaults()
                 own.ensure_own_project(number=OWN_PROJECT, public=own_key(env), by=FIRST, at=at)
                 _backup_itself(env, at=at)
             finally:

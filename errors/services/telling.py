@@ -1,0 +1,223 @@
+"""Whom to tell of what, as promises kept in rows: critical issues at once as alerts, the rest when it is its turn.
+
+What is written here is only that something is to be told, and when; `errors.services.bulletins` tells it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from alerting import services as alerting
+from catalogue.models import Person
+from errors import announcing
+from errors.announcing import News, Stream
+from errors.models import Announcement, Issue, Project
+from errors.rules import Severity, Status
+from errors.services import bulk, wording
+from errors.services.alarms import issue_key
+from notifications.audience import Audience
+from notifications.rules import Level
+from notifications.services import messages
+
+REST_KEY = "errors.critical:"
+_OPEN = (Status.UNRESOLVED.value, Status.ACKNOWLEDGED.value)
+_PACE = ("episode_at", "told_at", "times_told", "told_count", "last_at", "next_at", "data")
+
+
+@dataclass(frozen=True)
+class Grown:
+    """An issue that grew, the news of it if there are any, and whether the rules find it graver than before."""
+
+    issue: Issue
+    project: Project
+    news: News | None = None
+    graver: bool = False
+
+
+def tell_grown(grown: Sequence[Grown], *, at: datetime) -> None:
+    """See that people hear of these issues: in the digest's transaction, the issues locked. One query when there is
+    nothing that they do not know or will hear of anyway.
+    """
+    concerned = [each for each in grown if each.issue.status in _OPEN]
+    if not concerned:
+        return
+    alone = _raise_alerts([each for each in concerned if _is_critical_news(each)], at=at)
+    waiting = [each for each in concerned if each.issue.status == Status.UNRESOLVED.value]
+    keys = [announcing.key(Stream.ISSUE, each.issue.pk) for each in waiting]
+    rows = {row.issue_id: row for row in Announcement.objects.filter(key__in=keys)}
+    made, changed = [], []
+    for each in waiting:
+        row = rows.get(each.issue.pk)
+        if row is None:
+            made.append(_promise(each, alone=each.issue.pk in alone, at=at))
+        elif _renew(row, each, alone=each.issue.pk in alone, at=at):
+            changed.append(row)
+    Announcement.objects.bulk_create(made, ignore_conflicts=True)
+    bulk.update(changed, *_PACE)
+
+
+def tell_worse(issue: Issue, *, at: datetime) -> None:
+    """Raise the alert of an issue that is critical by what somebody did; in the transaction that made it so."""
+    if issue.severity == Severity.CRITICAL.value and issue.status in _OPEN:
+        _fire(issue, issue.project, at=at)
+
+
+def tell_assigned(issue: Issue, person: Person, *, by: str, at: datetime) -> None:
+    """Tell somebody that an issue is theirs now; in the transaction that made it so."""
+    item = wording.Item(issue, News.GROWING)
+    messages.post(
+        key=f"errors.issue:{issue.pk}:assigned:{person.pk}:{at:%Y%m%dT%H%M%S%f}",
+        kind="errors.assigned",
+        level=announcing.level_of(Severity(issue.severity)),
+        context={**wording.of_one(item, issue.project), "assigned_by": by},
+        audience=Audience(people=(person.pk,)),
+        at=at,
+        thread=f"errors.issue:{issue.pk}",
+    )
+
+
+def take_back(issue: Issue, *, because: str, at: datetime) -> None:
+    """Whoever was not reached yet (by night, say) does not read afterwards of what has been taken care of."""
+    kinds = ("errors.issue", "errors.sla_near", "errors.sla_breached")
+    messages.expire(thread=f"errors.issue:{issue.pk}", kinds=kinds, because=because, at=at)
+
+
+def tell_soon(issues: Iterable[Issue], stream: Stream, *, at: datetime) -> None:
+    """Promise to tell of these issues' deadlines with the next message of their projects."""
+    rows = [
+        Announcement(
+            key=announcing.key(stream, issue.pk),
+            project_id=issue.project_id,
+            issue=issue,
+            episode_at=at,
+            last_at=at,
+            next_at=at,
+        )
+        for issue in issues
+    ]
+    Announcement.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["key"], update_fields=["next_at", "last_at"]
+    )
+
+
+def end_rest_alerts(*, at: datetime) -> int:
+    """End the alerts "more critical issues" of projects where nobody is needed any more; how many."""
+    from alerting.models import Alert
+
+    ended = 0
+    for key in Alert.objects.filter(key__startswith=REST_KEY, resolved_at=None).values_list("key", flat=True):
+        waiting = Issue.objects.filter(
+            project=int(key.removeprefix(REST_KEY)),
+            severity=Severity.CRITICAL.value,
+            status=Status.UNRESOLVED.value,
+        )
+        if not waiting.exists():
+            ended += alerting.resolve(key=key, detail="Somebody has taken care of each of them.", at=at)
+    return ended
+
+
+def _is_critical_news(each: Grown) -> bool:
+    return each.issue.severity == Severity.CRITICAL.value and (each.news is not None or each.graver)
+
+
+def _raise_alerts(found: Sequence[Grown], *, at: datetime) -> set[int]:
+    """One alert each for the first few critical issues of a project, one for all others; which have their own."""
+    projects: dict[int, list[Grown]] = {}
+    for each in found:
+        projects.setdefault(each.project.pk, []).append(each)
+    alone: set[int] = set()
+    for pk in sorted(projects):
+        concerned = projects[pk]
+        count = _take_turns(concerned[0].project, len(concerned), at=at)
+        for each in concerned[:count]:
+            _fire(each.issue, each.project, at=at)
+            alone.add(each.issue.pk)
+        if rest := concerned[count:]:
+            _fire_rest(rest, at=at)
+    return alone
+
+
+def _take_turns(project: Project, wanted: int, *, at: datetime) -> int:
+    """How many more of the project's critical issues are alerts of their own in this run of trouble."""
+    key = announcing.critical_key(project.pk)
+    Announcement.objects.bulk_create(
+        [Announcement(key=key, project=project, episode_at=at, last_at=at)], ignore_conflicts=True
+    )
+    row = Announcement.objects.select_for_update().get(key=key)
+    if at - row.last_at >= announcing.QUIET:
+        row.episode_at, row.told_count, row.pending = at, 0, 0
+    count = min(wanted, max(0, announcing.SINGLY - row.told_count))
+    row.told_count += count
+    row.pending += wanted - count
+    row.last_at, row.told_at = at, at
+    row.save(update_fields=["episode_at", "told_count", "pending", "last_at", "told_at"])
+    return count
+
+
+def _fire(issue: Issue, project: Project, *, at: datetime) -> None:
+    because = f"{issue.severity_because}. " if issue.severity_because else ""
+    accounts = f", {issue.affected_accounts} accounts" if issue.affected_accounts else ""
+    alerting.fire(
+        key=issue_key(issue.pk),
+        level=Level.CRITICAL,
+        title=f"{project.name}: {wording.title(issue, project)}",
+        detail=f"{because}Events so far: {issue.event_count}{accounts}. Acknowledge it so that others know.",
+        service=project.service,
+        path=wording.issue_path(issue.pk),
+        at=at,
+    )
+
+
+def _fire_rest(rest: Sequence[Grown], *, at: datetime) -> None:
+    project = rest[0].project
+    listed = "\n".join(f"- {wording.title(each.issue, project)}" for each in rest[: announcing.LISTED])
+    alerting.fire(
+        key=f"{REST_KEY}{project.pk}",
+        level=Level.CRITICAL,
+        title=f"{project.name}: {len(rest)} more critical issue{'s' * (len(rest) > 1)}",
+        detail=f"So many at once are told of together, the ones that follow in messages of their own:\n{listed}",
+        service=project.service,
+        path=f"{wording.project_path(project)}&severity=critical",
+        at=at,
+    )
+
+
+def _promise(each: Grown, *, alone: bool, at: datetime) -> Announcement:
+    """The first row of an issue: told by its alert already, due now, or (made by people) known to them."""
+    told = alone or each.news is None
+    return Announcement(
+        key=announcing.key(Stream.ISSUE, each.issue.pk),
+        project=each.project,
+        issue=each.issue,
+        episode_at=at,
+        told_at=at if told else None,
+        times_told=1 if told else 0,
+        told_count=each.issue.event_count if told else 0,
+        last_at=at,
+        next_at=None if told else at,
+        data={"news": each.news.value} if each.news else {},
+    )
+
+
+def _renew(row: Announcement, each: Grown, *, alone: bool, at: datetime) -> bool:
+    """Whether there is more to tell than was promised already; then the row says it."""
+    if alone:
+        row.episode_at, row.told_at, row.times_told, row.next_at = at, at, 1, None
+        row.told_count, row.data = each.issue.event_count, {}
+    elif each.news:
+        row.episode_at, row.times_told, row.next_at, row.data = at, 0, at, {"news": each.news.value}
+    elif each.graver:
+        if row.data.get("news") != News.NEW.value or row.next_at is None:
+            row.data = {"news": News.WORSE.value}
+        soon = at if row.told_at is None else max(at, row.told_at + announcing.FIRST_GAP)
+        row.next_at = min(soon, row.next_at) if row.next_at else soon
+    elif row.next_at is not None:
+        return False
+    elif announcing.is_over(row.told_at, row.times_told, at=at):
+        row.episode_at, row.times_told, row.next_at, row.data = at, 0, at, {"news": News.AGAIN.value}
+    else:
+        assert row.told_at is not None
+        row.next_at = announcing.due_again(row.told_at, row.times_told, at=at)
+        row.data = {"news": News.GROWING.value}
+    row.last_at = at
+    return True

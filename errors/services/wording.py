@@ -1,0 +1,117 @@
+"""What messages and alerts say of issues. What an SDK sent is somebody else's text: one line, cut, no secrets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from errors.announcing import LISTED, News
+from errors.models import Issue, Project
+from errors.rules import SEVERITIES, Severity
+from sysops.access.rules import text
+from sysops.kernel.redaction import redact
+
+_TITLE = 160
+
+
+@dataclass(frozen=True)
+class Item:
+    """An issue as it is told of; `since` counts its events since it was told of last."""
+
+    issue: Issue
+    news: News
+    since: int = 0
+
+
+def title(issue: Issue, project: Project) -> str:
+    """The issue in one line. Of a restricted project only its number: not all who are told may read it."""
+    if project.restricted:
+        return f"Issue {issue.pk}"
+    return _line(f"{issue.error_type}: {issue.error_message}" if issue.error_message else issue.error_type, _TITLE)
+
+
+def issue_path(issue_id: int) -> str:
+    """The issue's page."""
+    return f"/admin/errors/issue/{issue_id}/change/"
+
+
+def project_path(project: Project) -> str:
+    """The list of the project's issues."""
+    return f"/admin/errors/issue/?project__id__exact={project.pk}"
+
+
+def of_one(item: Item, project: Project) -> dict[str, object]:
+    """What a message about one issue says."""
+    issue = item.issue
+    private = project.restricted
+    return {
+        **_project(project),
+        **_line_of(item, project),
+        "issue_id": issue.pk,
+        "because": issue.severity_because,
+        "culprit": "" if private else _line(issue.culprit, 200),
+        "environment": issue.environment,
+        "release": issue.last_release,
+        "accounts_exact": issue.accounts_exact,
+        "first_seen_at": issue.first_seen.isoformat(),
+    }
+
+
+def of_many(items: Sequence[Item], project: Project) -> dict[str, object]:
+    """What a message about several issues says: how many of what, and the worst of them by name."""
+    listed = sorted(items, key=lambda item: (_weight(item.issue), -item.issue.event_count, item.issue.pk))
+    return {
+        **_project(project),
+        "count": len(items),
+        "counts": _counts(items),
+        "severities": _severities(items),
+        "severity": listed[0].issue.severity,
+        "issues": [_line_of(item, project) for item in listed[:LISTED]],
+        "more": max(0, len(items) - LISTED),
+        "url": project_path(project),
+    }
+
+
+def _project(project: Project) -> dict[str, object]:
+    return {"project": project.name, "service": project.service.name if project.service else ""}
+
+
+def _line_of(item: Item, project: Project) -> dict[str, object]:
+    issue = item.issue
+    return {
+        "title": title(issue, project),
+        "what": item.news.value,
+        "severity": issue.severity,
+        "event_count": issue.event_count,
+        "since_count": item.since,
+        "affected_accounts": issue.affected_accounts,
+        "assignee": issue.assignee.name if issue.assignee else "",
+        "respond_by_at": issue.respond_by.isoformat() if issue.respond_by else "",
+        "url": issue_path(issue.pk),
+    }
+
+
+_SAID: Mapping[News, str] = {
+    News.NEW: "{} new",
+    News.REGRESSED: "{} back after being resolved",
+    News.REOPENED: "{} open again",
+    News.WORSE: "{} worse than before",
+    News.AGAIN: "{} back after a quiet time",
+    News.GROWING: "{} going on",
+}
+
+
+def _counts(items: Sequence[Item]) -> str:
+    found = {news: sum(item.news is news for item in items) for news in News}
+    return ", ".join(_SAID[news].format(count) for news, count in found.items() if count)
+
+
+def _severities(items: Sequence[Item]) -> str:
+    found = {severity: sum(item.issue.severity == severity.value for item in items) for severity in SEVERITIES}
+    return ", ".join(f"{count} {severity}" for severity, count in found.items() if count)
+
+
+def _weight(issue: Issue) -> int:
+    return SEVERITIES.index(Severity(issue.severity))
+
+
+def _line(said: str, limit: int) -> str:
+    return text(redact(" ".join(said.split())), limit=limit)

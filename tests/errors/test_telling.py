@@ -1,0 +1,344 @@
+"""People hear of errors at once and are not flooded: all through the real path, counting what was posted."""
+
+import threading
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection, transaction
+
+from alerting.models import Alert
+from alerting.services import release_held
+from catalogue.models import Service
+from errors.message_links import links_for
+from errors.models import Announcement, Issue
+from errors.rules import Severity
+from errors.services import issues as steps
+from errors.services import policy, telling
+from errors.services.ticking import tick
+from notifications.models import Message
+from tests.errors.growth import TICK, arrive, grow, grow_all, kinds, person, run_clock, service, team
+from tests.errors.support import BY, DAY, HOUR, MINUTE, NOW, digested, issue, project
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def shipped() -> None:
+    policy.ensure_defaults()
+
+
+def told(at: datetime) -> int:
+    return tick(now=lambda: at)["told"]
+
+
+def test_the_first_event_of_an_issue_is_told_with_the_next_tick() -> None:
+    owner = team("shop", "ada")
+    found = arrive(project("shop", service=service("shop", owner)))
+
+    assert told(NOW) == 1
+
+    message = Message.objects.get()
+    assert (message.kind, message.level) == ("errors.issue", "warning")
+    assert message.context["title"] == "ValueError: broken"
+    assert message.context["what"] == "new"
+    assert message.context["url"] == f"/admin/errors/issue/{found.pk}/change/"
+    assert message.audience["teams"] == [owner.pk]
+    assert message.audience["people"] == [person("ada").pk]
+    assert told(NOW + MINUTE) == 0
+
+
+def test_a_storm_of_ten_thousand_events_of_one_issue_is_at_most_three_messages() -> None:
+    found = arrive(project())
+    for number in range(50):
+        at = NOW + timedelta(seconds=number * 1.2)
+        found = grow(found, *[digested(at=at)] * 200, at=at, accounts=min(number, 40))
+        if number % 12 == 0:
+            told(at)
+    assert found.event_count == 10_001
+
+    run_clock(NOW + MINUTE, NOW + 40 * MINUTE, step=MINUTE)
+
+    assert len(kinds()) <= 3
+    assert kinds() == ["errors.issue", "errors.issue"]
+    first, last = Message.objects.order_by("pk")
+    assert first.posted_at == NOW
+    assert NOW + 5 * MINUTE <= last.posted_at <= NOW + 6 * MINUTE
+    assert last.context["event_count"] == 10_001
+    assert last.context["since_count"] == 10_001 - first.context["event_count"]
+
+
+def test_a_storm_that_becomes_critical_is_at_most_three_messages_too() -> None:
+    found = arrive(project())
+    told(NOW)
+    for number in range(50):
+        at = NOW + timedelta(seconds=1 + number * 1.2)
+        found = grow(found, *[digested(at=at, level="fatal")] * 200, at=at)
+        if number % 12 == 0:
+            told(at)
+
+    run_clock(NOW + MINUTE, NOW + 40 * MINUTE, step=MINUTE)
+
+    assert kinds() == ["errors.issue", "alert.raised", "errors.sla_breached"]
+
+
+def test_five_hundred_new_issues_are_at_most_ten_messages_critical_ones_included() -> None:
+    levels = ["fatal", "error", "error", "warning", "error"]
+    home = project(service=service("shop", team("shop", "ada")))
+    made = [issue(home, "Error", f"number {number}", events=0, level=levels[number % 5]) for number in range(500)]
+    at = NOW
+    for number in range(0, 500, 100):
+        for place, level in enumerate(levels):
+            some = [each for each in made[number : number + 100] if each.level == level][place % 2 :: 1]
+            grow_all(some, digested(level=level, at=at), at=at, new=True, accounts=2 if place == 1 else 1)
+            at += timedelta(seconds=2)
+        told(at)
+
+    run_clock(at, NOW + 70 * MINUTE, step=2 * MINUTE)
+
+    assert len(kinds()) <= 10, kinds()
+    assert kinds().count("alert.raised") == 4
+    assert Alert.objects.filter(key__startswith="errors.issue:").count() == 3
+    assert "more critical issues" in Alert.objects.get(key=f"errors.critical:{home.pk}").title
+    assert Announcement.objects.filter(next_at__isnull=False, key__startswith="issue:").count() == 0
+
+
+def test_issues_that_all_go_on_are_told_of_together() -> None:
+    home = project()
+    made = [arrive(home, digested("Error", f"number {number}")) for number in range(9)]
+    for number in range(40):
+        at = NOW + number * timedelta(minutes=3)
+        told(at)
+        grow_all(made[number % 3 :: 3], digested(at=at), at=at)
+
+    shown = [kind for kind in kinds() if not kind.startswith("errors.sla")]
+    assert shown == ["errors.new_issues"] * len(shown)
+    assert 3 <= len(shown) <= 6, "two hours: at once, after 5, 20 and 65 minutes"
+    assert Message.objects.filter(kind="errors.new_issues").order_by("-pk")[0].context["counts"] == "9 going on"
+
+
+def test_what_goes_on_is_told_of_ever_less_often_with_its_count() -> None:
+    found = arrive(project())
+    moments = [0, 5, 10, 15, 20, 25, 40, 60, 65, 70, 120, 180, 200, *range(205, 4 * 24 * 60, 135)]
+    for minutes in moments:
+        at = NOW + minutes * MINUTE
+        told(at)
+        found = grow(found, at=at)
+
+    growing = Message.objects.filter(kind="errors.issue").order_by("pk")
+    gaps = [(later.posted_at - sooner.posted_at) for sooner, later in pairwise(growing)]
+    assert gaps[:4] == [5 * MINUTE, 15 * MINUTE, 45 * MINUTE, 135 * MINUTE]
+    assert max(gaps) <= DAY + 135 * MINUTE
+    assert sum(message.context["since_count"] for message in growing) <= found.event_count
+
+
+def test_after_a_long_quiet_it_is_news_again() -> None:
+    found = arrive(project())
+    told(NOW)
+    grow(found, at=NOW + 3 * HOUR)
+
+    assert told(NOW + 3 * HOUR) >= 1
+    assert Message.objects.filter(kind="errors.issue").order_by("-pk")[0].context["what"] == "again"
+
+
+def test_critical_is_an_alert_at_once_without_waiting_for_a_tick() -> None:
+    owner = team("shop", "ada")
+    found = arrive(project(service=service("shop", owner)), digested(level="fatal"))
+
+    message = Message.objects.get()
+    assert (message.kind, message.level) == ("alert.raised", "critical")
+    assert message.audience["on_call_of"] == [owner.pk]
+    assert Alert.objects.get().key == f"errors.issue:{found.pk}"
+    assert told(NOW) == 0, "its alert told of it"
+
+
+def test_an_issue_that_becomes_critical_raises_its_alert_even_when_acknowledged() -> None:
+    found = arrive(project())
+    steps.acknowledge(found, by=BY, at=NOW)
+    grow(found, digested(level="fatal"), at=NOW + MINUTE)
+    assert Alert.objects.get().key == f"errors.issue:{found.pk}"
+
+
+def test_nobody_is_told_again_of_what_is_acknowledged_or_ignored() -> None:
+    home = project()
+    seen, hidden = arrive(home), arrive(home, digested("Other"))
+    told(NOW)
+    steps.acknowledge(seen, by=BY, at=NOW)
+    steps.ignore(hidden, by=BY, at=NOW)
+    for hours in range(1, 50, 7):
+        grow_all([seen, hidden], digested(), at=NOW + hours * HOUR)
+        told(NOW + hours * HOUR)
+    assert kinds() == ["errors.new_issues"]
+
+
+def test_what_was_resolved_before_its_turn_is_not_told() -> None:
+    home = project()
+    arrive(home)
+    told(NOW)
+    late = arrive(home, digested("Other"), at=NOW + MINUTE)
+    told(NOW + MINUTE)
+    steps.resolve(late, by=BY, at=NOW + 2 * MINUTE)
+    run_clock(NOW + 2 * MINUTE, NOW + 2 * HOUR, step=5 * MINUTE)
+    assert kinds() == ["errors.issue"]
+
+
+def test_maintenance_holds_messages_back_and_releases_what_is_still_true() -> None:
+    shop = service("shop", team("shop", "ada"))
+    home = project(service=shop)
+    Service.objects.filter(pk=shop.pk).update(state="maintenance", state_reason="Upgrade")
+    bad, cured = arrive(home, digested("Bad", level="fatal")), arrive(home, digested("Cured", level="fatal"))
+    plain, over = arrive(home, digested("Plain")), arrive(home, digested("Over"))
+    run_clock(NOW, NOW + 20 * MINUTE, step=MINUTE)
+    steps.resolve(cured, by=BY, at=NOW + 20 * MINUTE)
+    steps.resolve(over, by=BY, at=NOW + 20 * MINUTE)
+    assert kinds() == []
+
+    Service.objects.filter(pk=shop.pk).update(state="normal")
+    after = NOW + 30 * MINUTE
+    release_held(now=lambda: after)
+    told(after)
+
+    said = [(message.kind, message.context.get("title")) for message in Message.objects.order_by("pk")]
+    assert said == [
+        ("alert.raised", f"{home.name}: Bad: broken"),
+        ("errors.sla_breached", "Bad: broken"),
+        ("errors.issue", "Plain: broken"),
+    ]
+    assert {bad.pk, plain.pk} == set(Issue.objects.filter(status="unresolved").values_list("pk", flat=True))
+
+
+def test_the_alert_of_the_rest_ends_when_somebody_has_taken_care_of_all() -> None:
+    home = project()
+    made = [arrive(home, digested("Error", f"number {number}", level="fatal")) for number in range(5)]
+    key = f"errors.critical:{home.pk}"
+    told(NOW)
+    assert Alert.objects.filter(key=key, resolved_at=None).exists()
+    for each in made:
+        steps.acknowledge(each, by=BY, at=NOW + MINUTE)
+    told(NOW + MINUTE)
+    assert not Alert.objects.filter(key=key, resolved_at=None).exists()
+
+
+def test_an_hour_later_critical_issues_are_alerts_of_their_own_again() -> None:
+    home = project()
+    for number in range(5):
+        arrive(home, digested("Error", f"number {number}", level="fatal"))
+    late = arrive(home, digested("Late", level="fatal"), at=NOW + HOUR)
+    assert Alert.objects.filter(key=f"errors.issue:{late.pk}").exists()
+
+
+def test_projects_are_told_of_apart() -> None:
+    for slug in ("shop", "blog"):
+        arrive(project(slug))
+    assert told(NOW) == 2
+
+
+def test_high_waits_a_quarter_of_an_hour_at_most_however_often_a_project_was_told() -> None:
+    home = project()
+    at = NOW
+    for number in range(20):
+        arrive(home, digested("Error", f"number {number}"), at=at)
+        told(at)
+        at += 6 * MINUTE
+    before = Message.objects.count()
+    arrive(home, digested("Bad"), at=at, accounts=2)
+    run_clock(at, at + 15 * MINUTE, step=MINUTE)
+    assert "high" in Message.objects.order_by("-pk").exclude(kind__startswith="errors.sla")[0].context["severities"]
+    assert Message.objects.count() > before
+
+
+def test_a_restricted_project_is_told_of_without_a_word_of_its_errors() -> None:
+    home = project(restricted=True)
+    plain = arrive(home, digested("Secret", "customer 12"))
+    bad = arrive(home, digested("Worse", "customer 13", level="fatal"))
+    told(NOW)
+    said = " ".join(str(message.context) for message in Message.objects.all())
+    assert "Secret" not in said
+    assert "customer" not in said
+    assert f"Issue {plain.pk}" in said
+    assert f"Issue {bad.pk}" in said
+
+
+def test_hostile_text_stays_one_line_without_secrets() -> None:
+    arrive(project(), digested("E\r\nBcc: eve@example.org", "\n\npassword=hunter2 " + "x" * 5_000))
+    told(NOW)
+    title = Message.objects.get().context["title"]
+    assert len(title) <= 160
+    assert "\n" not in title
+    assert "hunter2" not in title
+
+
+def test_a_tick_that_runs_twice_tells_once() -> None:
+    arrive(project())
+    assert [told(NOW), told(NOW), told(NOW + TICK)] == [1, 0, 0]
+
+
+def test_whoever_is_given_an_issue_is_told() -> None:
+    team("shop", "ada")
+    found = issue()
+    with transaction.atomic():
+        telling.tell_assigned(found, person("ada"), by="ben", at=NOW)
+    message = Message.objects.get()
+    assert (message.kind, message.audience["people"]) == ("errors.assigned", [person("ada").pk])
+    assert message.context["assigned_by"] == "ben"
+
+
+def test_somebody_makes_it_critical_and_on_call_is_alerted() -> None:
+    found = issue()
+    steps.set_severity(found, Severity.CRITICAL, by=BY, at=NOW)
+    assert Alert.objects.get().key == f"errors.issue:{found.pk}"
+
+
+def test_a_message_that_waits_for_the_morning_is_taken_back_when_it_is_not_true_any_more() -> None:
+    found = arrive(project())
+    told(NOW)
+    with transaction.atomic():
+        telling.take_back(found, because="It was resolved", at=NOW + MINUTE)
+    assert Message.objects.get().expired_because == "It was resolved"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ticks_at_the_same_moment_tell_once() -> None:
+    policy.ensure_defaults()
+    home = project()
+    for number in range(5):
+        arrive(home, digested("Error", f"number {number}"))
+    together = threading.Barrier(3)
+
+    def run() -> None:
+        try:
+            together.wait(timeout=20)
+            told(NOW)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+
+    assert kinds() == ["errors.new_issues"]
+
+
+def test_a_message_offers_its_reader_the_next_steps_and_a_stranger_none() -> None:
+    team("shop", "ada", "eve")
+    ada = person("ada")
+    ada.user = get_user_model().objects.create_superuser("ada", password="x")
+    ada.save()
+    eve = person("eve")
+    eve.user = get_user_model().objects.create_user("eve", password="x")
+    eve.save()
+    found = arrive(project(), digested(level="fatal"))
+    alert = Message.objects.get()
+
+    offered = links_for(alert.context, person=ada.pk, at=NOW)
+
+    assert set(offered) == {"acknowledge_url", "take_url", "resolve_url", "ignore_url"}
+    assert all("/errors/act/" in url for url in offered.values())
+    assert links_for(alert.context, person=eve.pk, at=NOW) == {}
+    assert links_for(alert.context, person=None, at=NOW) == {}
+    assert (
+        links_for({"url": f"https://evil.example/admin/errors/issue/{found.pk}/change/"}, person=ada.pk, at=NOW) == {}
+    )

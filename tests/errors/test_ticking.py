@@ -1,0 +1,113 @@
+"""What time alone brings about: deadlines near and missed, issues no longer ignored; each once."""
+
+from datetime import timedelta
+
+import pytest
+
+from errors.models import Issue
+from errors.services import issues as steps
+from errors.services import policy
+from errors.services.ticking import tick
+from notifications.models import Message
+from tests.errors.growth import arrive, kinds, person, run_clock, service, team
+from tests.errors.support import BY, HOUR, MINUTE, NOW, clock, digested, project, published
+
+pytestmark = pytest.mark.django_db
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture(autouse=True)
+def shipped() -> None:
+    policy.ensure_defaults()
+
+
+def test_a_deadline_is_near_then_missed_each_once_with_history_event_and_message() -> None:
+    shop = team("shop", "ada", "ben")
+    shop.lead = person("ben")
+    shop.save()
+    found = arrive(project(service=service("shop", shop)), accounts=2)
+    tick(now=clock())
+
+    assert tick(now=clock(NOW + 48 * MINUTE - SECOND))["near"] == 0
+    assert tick(now=clock(NOW + 48 * MINUTE))["near"] == 1
+    assert tick(now=clock(NOW + 49 * MINUTE))["near"] == 0
+    assert tick(now=clock(NOW + HOUR - SECOND))["breached"] == 0
+    assert tick(now=clock(NOW + HOUR))["breached"] == 1
+    assert tick(now=clock(NOW + 2 * HOUR))["breached"] == 0
+
+    found.refresh_from_db()
+    assert found.breached_at == NOW + HOUR
+    assert published(found) == ["created", "assigned", "sla_near", "sla_breached"]
+    assert kinds() == ["errors.issue", "errors.sla_near", "errors.sla_breached"]
+    near, missed = Message.objects.filter(kind__startswith="errors.sla").order_by("pk")
+    assert near.context["respond_by_at"] == (NOW + HOUR).isoformat()
+    assert (near.audience["on_call_of"], near.audience["teams"]) == ([shop.pk], [])
+    assert missed.audience["teams"] == [shop.pk], "it escalates to the whole team"
+    assert person("ben").pk in missed.audience["people"], "and to its lead"
+
+
+def test_critical_is_near_at_once_and_missed_after_five_minutes() -> None:
+    found = arrive(project(), digested(level="fatal"))
+    assert tick(now=clock())["near"] == 1
+    assert tick(now=clock(NOW + 5 * MINUTE - SECOND))["breached"] == 0
+    assert tick(now=clock(NOW + 5 * MINUTE))["breached"] == 1
+    found.refresh_from_db()
+    assert found.breached_at == NOW + 5 * MINUTE
+    assert kinds() == ["alert.raised", "errors.sla_breached"], "near is what the alert said"
+    assert Message.objects.get(kind="errors.sla_breached").level == "critical"
+
+
+def test_a_response_stops_the_clock() -> None:
+    found = arrive(project())
+    steps.comment(found, text="I look at it", by=BY, at=NOW + MINUTE)
+    run_clock(NOW + MINUTE, NOW + 6 * HOUR, step=10 * MINUTE)
+    found.refresh_from_db()
+    assert (found.responded_by, found.breached_at) == ("ada", None)
+    assert not [kind for kind in kinds() if kind.startswith("errors.sla")]
+
+
+def test_what_was_missed_while_nothing_ran_is_missed_at_its_time_and_not_told_as_near() -> None:
+    found = arrive(project())
+    tick(now=clock(NOW + 9 * HOUR))
+    found.refresh_from_db()
+    assert found.breached_at == NOW + 4 * HOUR
+    assert "errors.sla_near" not in kinds()
+
+
+def test_many_missed_deadlines_of_a_project_are_one_message() -> None:
+    home = project()
+    for number in range(30):
+        arrive(home, digested("Error", f"number {number}"))
+    assert tick(now=clock(NOW + 4 * HOUR))["breached"] == 30
+    (message,) = Message.objects.filter(kind="errors.sla_breached")
+    assert (message.context["count"], len(message.context["issues"]), message.context["more"]) == (30, 10, 20)
+
+
+def test_an_issue_ignored_until_a_time_is_open_again_then() -> None:
+    found = steps.ignore(arrive(project()), by=BY, at=NOW, until=NOW + HOUR)
+    assert tick(now=clock(NOW + HOUR - SECOND))["unignored"] == 0
+    assert tick(now=clock(NOW + HOUR))["unignored"] == 1
+    assert tick(now=clock(NOW + HOUR))["unignored"] == 0
+    found.refresh_from_db()
+    assert (found.status, found.ignored_until, found.ignored_by) == ("unresolved", None, "")
+    assert (found.clock_started_at, found.respond_by) == (NOW + HOUR, NOW + 5 * HOUR)
+    assert found.responded_at is None
+    assert published(found)[-1] == "reopened"
+    assert Message.objects.get().context["what"] == "reopened"
+
+
+def test_more_than_a_batch_is_worked_off_in_one_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("errors.services.ticking.BATCH", 3)
+    home = project()
+    for number in range(8):
+        arrive(home, digested("Error", f"number {number}"))
+    assert tick(now=clock(NOW + 4 * HOUR))["breached"] == 8
+    assert Issue.objects.filter(breached_at=None).count() == 0
+
+
+def test_a_tick_with_nothing_to_do_asks_little(django_assert_max_num_queries: object) -> None:
+    for number in range(5):
+        arrive(project(), digested("Error", f"number {number}"))
+    tick(now=clock())
+    with django_assert_max_num_queries(20):  # type: ignore[operator]
+        assert set(tick(now=clock()).values()) == {0}
