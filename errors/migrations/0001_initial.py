@@ -1,5 +1,4 @@
 import django.contrib.postgres.indexes
-import django.contrib.postgres.search
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.text
@@ -164,7 +163,7 @@ class Migration(migrations.Migration):
                 ('ignored_until', models.DateTimeField(blank=True, null=True)),
                 ('ignored_until_events', models.PositiveBigIntegerField(blank=True, help_text='Its count of events then', null=True)),
                 ('ignored_until_accounts', models.PositiveIntegerField(blank=True, help_text='Its count of accounts then', null=True)),
-                ('search', models.GeneratedField(db_persist=True, expression=django.contrib.postgres.search.SearchVector('error_type', 'error_message', 'culprit', config='simple'), output_field=django.contrib.postgres.search.SearchVectorField())),
+                ('search', models.GeneratedField(db_persist=True, expression=django.db.models.functions.text.Lower(django.db.models.functions.text.Concat('error_type', models.Value(' '), 'error_message', models.Value(' '), 'culprit', output_field=models.TextField())), output_field=models.TextField())),
                 ('assignee', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='issues', to='catalogue.person')),
                 ('service', models.ForeignKey(blank=True, help_text='Of its project', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='issues', to='catalogue.service')),
             ],
@@ -191,6 +190,7 @@ class Migration(migrations.Migration):
                 ('scrub_fields', models.JSONField(blank=True, default=list, help_text='Names of fields to mask, besides those that are always masked.')),
                 ('scrub_personal_data', models.BooleanField(default=True, help_text='Mask e-mail addresses and drop IP addresses of accounts and visitors.')),
                 ('restricted', models.BooleanField(default=False, help_text='Only the readers named here, and admins, see its issues and events.')),
+                ('deleted_at', models.DateTimeField(editable=False, help_text='Asked to be deleted: hidden at once, and removed bit by bit.', null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('created_by', models.CharField(editable=False, max_length=255)),
                 ('environment', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='error_projects', to='catalogue.environment')),
@@ -553,19 +553,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='issue',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['search'], name='errors_issue_search'),
-        ),
-        migrations.AddIndex(
-            model_name='issue',
-            index=django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('error_message'), name='gin_trgm_ops'), name='errors_issue_message'),
-        ),
-        migrations.AddIndex(
-            model_name='issue',
-            index=django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('error_type'), name='gin_trgm_ops'), name='errors_issue_type'),
-        ),
-        migrations.AddIndex(
-            model_name='issue',
-            index=django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper('culprit'), name='gin_trgm_ops'), name='errors_issue_culprit'),
+            index=django.contrib.postgres.indexes.GinIndex(fields=['search'], name='errors_issue_search', opclasses=['gin_trgm_ops']),
         ),
         migrations.AddConstraint(
             model_name='tagkey',

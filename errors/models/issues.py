@@ -1,9 +1,9 @@
 """Issues: alike errors as one thing to deal with."""
 
-from django.contrib.postgres.indexes import GinIndex, OpClass
-from django.contrib.postgres.search import SearchVector, SearchVectorField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models.functions import Upper
+from django.db.models import Value
+from django.db.models.functions import Concat, Lower
 
 from catalogue.models import Person, Service
 from errors.models.policy import SeverityRule
@@ -81,8 +81,10 @@ class Issue(models.Model):
     ignored_until_accounts = models.PositiveIntegerField(null=True, blank=True, help_text="Its count of accounts then")
 
     search = models.GeneratedField(
-        expression=SearchVector("error_type", "error_message", "culprit", config="simple"),
-        output_field=SearchVectorField(),
+        expression=Lower(
+            Concat("error_type", Value(" "), "error_message", Value(" "), "culprit", output_field=models.TextField())
+        ),
+        output_field=models.TextField(),
         db_persist=True,
     )
 
@@ -100,10 +102,7 @@ class Issue(models.Model):
             ),
             models.Index(fields=["assignee"], name="errors_issue_assignee"),
             models.Index(fields=["service", "-first_seen"], name="errors_issue_service"),
-            GinIndex(fields=["search"], name="errors_issue_search"),
-            GinIndex(OpClass(Upper("error_message"), name="gin_trgm_ops"), name="errors_issue_message"),
-            GinIndex(OpClass(Upper("error_type"), name="gin_trgm_ops"), name="errors_issue_type"),
-            GinIndex(OpClass(Upper("culprit"), name="gin_trgm_ops"), name="errors_issue_culprit"),
+            GinIndex(fields=["search"], opclasses=["gin_trgm_ops"], name="errors_issue_search"),
         ]
 
     def __str__(self) -> str:

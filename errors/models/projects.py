@@ -57,6 +57,9 @@ class Project(models.Model):
     )
     readers = models.ManyToManyField(settings.AUTH_USER_MODEL, blank=True, related_name="error_projects")
     reader_tokens = models.ManyToManyField(ApiToken, blank=True, related_name="error_projects")
+    deleted_at = models.DateTimeField(
+        null=True, editable=False, help_text="Asked to be deleted: hidden at once, and removed bit by bit."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.CharField(max_length=255, editable=False)
 

@@ -1,0 +1,198 @@
+"""Issues that are one, made one; and a grouping split off again. Counts are made anew from the groupings.
+
+Which grouping belongs to which issue is read by every batch of the digest. `keep_groupings` holds that still for as
+long as a batch takes; a merge waits for it, and the next batch waits for the merge.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+from django.db import connection, transaction
+from django.db.models import Max, Min, QuerySet, Sum
+
+from errors.headings import heading
+from errors.models import ActivityEntry, Event, Grouping, Issue
+from errors.rules import Activity, SeveritySource, Status
+from errors.selectors import events_of, payload_of
+from errors.services import clocks, history, telling
+from errors.services.counting import accounts_of
+from errors.services.issues import IssueGone, nobody_must_look, tell, write
+from errors.services.policy import judge
+from sysops.access.actors import Actor
+
+_LOCK = 7_305_021  # advisory lock: which grouping belongs to which issue
+MOST = 100
+OPEN = (Status.UNRESOLVED.value, Status.ACKNOWLEDGED.value)
+
+
+class CannotMerge(Exception):
+    """These issues cannot be made one, or this grouping not split off; the message says why."""
+
+
+def keep_groupings() -> None:
+    """Until the end of the transaction no grouping changes its issue. For the digest; any number of these at once."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_LOCK])
+
+
+def merge(target: Issue, others: Collection[Issue], *, by: Actor, at: datetime) -> Issue:
+    """`target` with all that the others had: groupings, events, history. The others are gone.
+
+    Raises CannotMerge, IssueGone.
+    """
+    gone = sorted({issue.pk for issue in others} - {target.pk})
+    if not gone:
+        raise CannotMerge("Name at least one other issue.")
+    if len(gone) > MOST:
+        raise CannotMerge(f"At most {MOST} issues can be merged at once.")
+    with transaction.atomic():
+        _hold_groupings()
+        rows = _locked([target.pk, *gone])
+        row, rest = rows[target.pk], [rows[pk] for pk in gone]
+        _refuse(row, rest)
+        Grouping.objects.filter(issue__in=gone).update(issue=row)
+        ActivityEntry.objects.filter(issue__in=gone).update(issue=row)
+        _recount(row, known=[row, *rest])
+        for other in rest:
+            nobody_must_look(other, because=f"Merged into issue {row.pk} by {by.name}.", at=at)
+        titles = [str(other)[:200] for other in rest]
+        Issue.objects.filter(pk__in=gone).delete()
+        history.note(row, Activity.MERGED, by=by.name, at=at, data={"issues": gone, "titles": titles})
+        _judge_again(row, at=at)
+        tell("merged", row, before=None, after={"issues": gone}, by=by, at=at)
+    return row
+
+
+def unmerge(grouping: Grouping, *, by: Actor, at: datetime) -> Issue:
+    """The issue that this grouping is from now on, unresolved and with a clock of its own. Raises CannotMerge."""
+    with transaction.atomic():
+        _hold_groupings()
+        found = Grouping.objects.filter(pk=grouping.pk).first()
+        if found is None:
+            raise IssueGone("The grouping is not there any more.")
+        old = _locked([found.issue_id])[found.issue_id]
+        if not old.groupings.exclude(pk=found.pk).exists():
+            raise CannotMerge("It is the only grouping of its issue: there is nothing to split it from.")
+        new = _split_off(old, found, at=at)
+        _recount(new, known=[old])
+        _recount(old, known=[old])
+        data: dict[str, object] = {"grouping": found.pk, "label": found.label}
+        history.note(old, Activity.UNMERGED, by=by.name, at=at, data={**data, "issue": new.pk})
+        history.note(new, Activity.UNMERGED, by=by.name, at=at, data={**data, "from_issue": old.pk})
+        _judge_again(old, at=at)
+        _judge_again(new, at=at)
+        tell("unmerged", new, before=None, after={"from_issue": old.pk, "grouping": found.pk}, by=by, at=at)
+    return new
+
+
+def merged_into(issue_id: int) -> int | None:
+    """Which issue this one is part of now, None when it was not merged into another."""
+    merges = ActivityEntry.objects.filter(kind=Activity.MERGED.value, data__issues__contains=[issue_id])
+    return merges.order_by("-pk").values_list("issue_id", flat=True).first()
+
+
+def _hold_groupings() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+
+
+def _locked(keys: Sequence[int]) -> dict[int, Issue]:
+    """These issues as they are now, ours until the end of the transaction; locked in the order the digest does."""
+    found = Issue.objects.select_for_update(of=("self",)).select_related("project", "assignee", "service")
+    rows = {row.pk: row for row in found.defer("search").filter(pk__in=keys).order_by("pk")}
+    if missing := sorted(set(keys) - set(rows)):
+        raise IssueGone(f"Issue {missing[0]} is not there any more: it was merged into another one, or deleted.")
+    return rows
+
+
+def _refuse(row: Issue, rest: Sequence[Issue]) -> None:
+    if any(other.project_id != row.project_id for other in rest):
+        raise CannotMerge("Issues of different projects cannot be merged.")
+    if row.status not in OPEN and any(other.status in OPEN for other in rest):
+        raise CannotMerge(f"Issue {row.pk} is {row.status}, and some of the others are open: reopen it first.")
+
+
+def _split_off(old: Issue, grouping: Grouping, *, at: datetime) -> Issue:
+    new = Issue(
+        project=old.project,
+        service=old.service,
+        error_type=old.error_type,
+        error_message=grouping.label,
+        platform=old.platform,
+        severity=old.severity,
+        severity_source=old.severity_source,
+        severity_rule_id=old.severity_rule_id,
+        severity_because=old.severity_because,
+        first_seen=grouping.first_seen,
+        last_seen=grouping.last_seen,
+        assignee=old.assignee,
+        assigned_at=old.assigned_at,
+        assigned_because=old.assigned_because,
+    )
+    for name, value in clocks.restarted(new, at=at).items():
+        setattr(new, name, value)
+    new.save()
+    Grouping.objects.filter(pk=grouping.pk).update(issue=new)
+    return new
+
+
+def _recount(row: Issue, *, known: Sequence[Issue]) -> None:
+    """Make anew what is counted of the issue's groupings and said of its latest event; `known` as they were before."""
+    groupings = Grouping.objects.filter(issue=row)
+    sums = groupings.aggregate(events=Sum("event_count"), first=Min("first_seen"), last=Max("last_seen"))
+    accounts, exact = accounts_of(list(groupings.values_list("pk", flat=True)))
+    changes: dict[str, object] = {
+        "event_count": sums["events"],
+        "affected_accounts": accounts,
+        "accounts_exact": exact,
+        "first_seen": sums["first"],
+        "last_seen": sums["last"],
+        "first_release": _first_release(groupings, sums["first"], known),
+        **_of_latest(row),
+    }
+    # "Ignored until 50 more" means 50 more, not those that came along with the merge.
+    if row.ignored_until_events is not None:
+        changes["ignored_until_events"] = max(0, row.ignored_until_events + sums["events"] - row.event_count)
+    if row.ignored_until_accounts is not None:
+        changes["ignored_until_accounts"] = max(0, row.ignored_until_accounts + accounts - row.affected_accounts)
+    write(row, **changes)
+
+
+def _of_latest(row: Issue) -> dict[str, object]:
+    """What the latest stored event says of the issue; nothing when none is kept."""
+    event = events_of(row).defer(None).first()  # not by `latest_event_id`: that is what is made anew here
+    if event is None:
+        return {}
+    found: dict[str, object] = {
+        "latest_event_id": event.event_id,
+        "latest_received_at": event.received_at,
+        "level": event.level,
+        "environment": event.environment,
+        **({"last_release": event.release} if event.release else {}),
+    }
+    payload = payload_of(event)
+    return {**asdict(heading(payload)), **found} if payload else found
+
+
+def _first_release(groupings: QuerySet[Grouping], first_seen: datetime, known: Sequence[Issue]) -> str:
+    for issue in known:
+        if issue.first_seen == first_seen:
+            return issue.first_release
+    events = Event.objects.filter(grouping__in=groupings.values("pk")).order_by("received_at", "event_id")
+    return events.values_list("release", flat=True).first() or ""
+
+
+def _judge_again(row: Issue, *, at: datetime) -> None:
+    """Let the rules look at what the issue is now, unless a person has said how bad it is."""
+    if row.severity_source == SeveritySource.RULE:
+        found = judge(row, at=at)
+        if found.severity.value != row.severity:
+            write(
+                row,
+                severity=found.severity.value,
+                severity_rule=found.rule,
+                severity_because=found.because[:300],
+            )
+            write(row, **clocks.moved(row))
+    telling.tell_worse(row, at=at)
