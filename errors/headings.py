@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from errors.digest import bounds
-from errors.digest.making import _culprit, _cut, _headline
+from errors.digest.making import culprit_of, cut, headline
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Heading:
 
 def heading(payload: Mapping[str, object]) -> Heading:
     """What the digest made of this event when it was reported."""
-    error_type, error_message, frames = _headline(payload)
+    error_type, error_message, frames = headline(payload)
     own = [frame for frame in frames if frame.get("in_app") is True]
     return Heading(
-        error_type=_cut(error_type, bounds.ERROR_TYPE),
-        error_message=_cut(error_message, bounds.ERROR_MESSAGE),
-        culprit=_cut(_culprit(payload, own or frames), bounds.CULPRIT),
-        platform=_cut(str(payload.get("platform") or ""), bounds.PLATFORM),
+        error_type=cut(error_type, bounds.ERROR_TYPE),
+        error_message=cut(error_message, bounds.ERROR_MESSAGE),
+        culprit=cut(culprit_of(payload, own or frames), bounds.CULPRIT),
+        platform=cut(str(payload.get("platform") or ""), bounds.PLATFORM),
     )

@@ -137,6 +137,8 @@ def _section(name: str, section: object, why_not: str, zone: ZoneInfo) -> Part:
         return _backups(title, section, zone)
     if name == "alerts":
         return _alerts(title, section, zone)
+    if name == "errors":
+        return _errors(title, section)
     return Part(title, raw=json.dumps(section, indent=2, ensure_ascii=False, default=str))
 
 
@@ -180,6 +182,21 @@ def _alerts(title: str, section: Report, zone: ZoneInfo) -> Part:
         f"{_text(section.get('held_back'))} held back." + (f" {left:.0f} are not shown." if left else "")
     )
     return Part(title, head=head, rows=rows, note=note)
+
+
+def _errors(title: str, section: Report) -> Part:
+    facts = [(name.capitalize(), _span(_facts(section, name))) for name in ("before", "during", "after")]
+    names = ("id", "error_type", "error_message", "severity", "status", "events_before", "events_during")
+    rows = [tuple(_text(row.get(name)) for name in names) for row in _rows(section, "issues")]
+    head = ("Issue", "Type", "Message", "Severity", "Status", "Events before", "Meanwhile")
+    return Part(title, facts=facts, head=head, rows=rows, note=_text(section.get("why"), ""))
+
+
+def _span(figures: Report) -> str:
+    if not figures:
+        return "not known when this report was made"
+    events, issues, new = (_text(figures.get(name)) for name in ("events", "issues", "new_issues"))
+    return f"{events} events of {issues} issues, {new} new"
 
 
 def _facts(report: Report, name: str) -> Report:

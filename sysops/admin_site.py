@@ -19,6 +19,17 @@ GROUPS: list[tuple[str, list[Page]]] = [
         ],
     ),
     (
+        "Errors",
+        [
+            ("Issues", "bug_report", "admin:errors_issue_changelist", "errors.view"),
+            ("Projects", "integration_instructions", "admin:errors_project_changelist", "errors.view"),
+            ("Undigestible", "report", "admin:errors_undigestible_changelist", "errors.view"),
+            ("Severity rules", "priority_high", "admin:errors_severityrule_changelist", "errors.view"),
+            ("Severities", "timer", "admin:errors_severitylevel_changelist", "errors.view"),
+            ("Assignment", "person_add", "admin:errors_assignmentrule_changelist", "errors.view"),
+        ],
+    ),
+    (
         "Alerts and messages",
         [
             ("Alerts", "notifications_active", "admin:alerting_alert_changelist", "alerts.view"),
@@ -137,7 +148,7 @@ UNFOLD: dict[str, object] = {
     "SITE_URL": None,
     "SITE_ICON": _file("sysops/logo.svg"),
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _file("sysops/logo.svg")}],
-    "STYLES": [_file("sysops/admin.css")],
+    "STYLES": [_file("sysops/admin.css"), _file("errors/errors.css")],
     "SCRIPTS": [_file("sysops/live.js")],
     "COLORS": {"primary": _BLUE},
     "SHOW_HISTORY": False,  # the audit log has more than Django's own history, and is one place

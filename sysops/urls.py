@@ -8,6 +8,8 @@ from alerting.api.urls import urls as alerting_urls
 from backups.api.urls import urls as backups_urls
 from catalogue.api.urls import urls as catalogue_urls
 from catalogue.public_urls import urls as public_urls
+from errors.api.urls import urls as errors_urls
+from errors.public_urls import urls as errors_public_urls
 from maintenance.api.urls import urls as maintenance_urls
 from maintenance.report_page import report_page
 from monitoring.api.urls import urls as monitoring_urls
@@ -27,6 +29,7 @@ def api_urls() -> list[URLPattern | URLResolver]:
         path("api/system/", include(maintenance_urls)),
         path("api/system/", include(alerting_urls)),
         path("api/system/", include(notifications_urls)),
+        path("api/system/", include(errors_urls)),
     ]
 
 
@@ -38,6 +41,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     re_path(r"^flower(?P<path>/.*)?$", flower.proxy, name="flower"),
     *public_urls,
+    *errors_public_urls,
     *api_urls(),
     re_path(r"^(?P<path>api/.*[^/])/$", without_slash),
     re_path(r"^api/", nothing_here),

@@ -2,7 +2,7 @@
 
 import click
 
-from sysops.cli import backups, calendar, catalogue, core, maintenance
+from sysops.cli import backups, calendar, catalogue, core, errors, maintenance
 
 
 @click.group()
@@ -25,6 +25,7 @@ for _command in (
     backups.check_source,
     catalogue.on_call,
     catalogue.catalogue,
+    errors.errors,
     maintenance.schedule,
     maintenance.windows,
     maintenance.window,

@@ -11,7 +11,7 @@ from backups.admin.progress import under_way
 from backups.selectors import Readiness
 from monitoring.selectors import health_summary, report
 from sysops.access.rights import has_right
-from sysops.dashboard import backups, maintenance, people, platform
+from sysops.dashboard import backups, errors, maintenance, people, platform
 from sysops.dashboard.parts import Step, Wrong
 from sysops.kernel.clock import utc_now
 
@@ -65,6 +65,7 @@ def _overview(request: HttpRequest) -> dict[str, object]:
         "may_request": has_right(request.user, "backups.request"),
         "wrong": sorted(wrong, key=lambda w: not w.critical),
         "checked_at": checked_at,
+        "errors": errors.summary(request.user, now=now) if has_right(request.user, "errors.view") else None,
         "coming": sorted(coming, key=lambda c: (c.at, c.title))[:SLOTS],
         "ready": ready[:READY],
         "ready_more": len(ready) - READY,
@@ -91,6 +92,7 @@ def _wrong(request: HttpRequest, ready: list[Readiness], *, now: datetime) -> tu
         ]
     found += backups.wrong(ready, now=now) if may("backups.view") else []
     found += maintenance.wrong(now=now) if may("maintenance.view") else []
+    found += errors.wrong(request.user, now=now) if may("errors.view") else []
     found += people.alerts() if may("alerts.view") else []
     found += people.wrong(now=now) if may("notifications.view") else []
     found += platform.wrong(now=now) if may("events.view") else []

@@ -13,7 +13,7 @@ from notifications.rules import DeliveryState, Level
 from sysops.dashboard.parts import Step, Wrong, first
 
 # What these are about is told on the first page already, with its own next steps.
-TOLD_ELSEWHERE = ("backups.source:", "backups.rpo:", "backups.bad:", "maintenance.")
+TOLD_ELSEWHERE = ("backups.source:", "backups.rpo:", "backups.bad:", "maintenance.", "errors.issue:", "errors.sla:")
 MOST = 50
 LATE = timedelta(minutes=15)
 DEAD = timedelta(days=1)

@@ -86,27 +86,10 @@ def flower_argv(unix_socket: Path) -> list[str]:
 def web_argv(host: str, port: int) -> list[str]:
     """The web server's command line."""
     return [
-        *(
-            sys.executable,
-            "-m",
-            "granian",
-            "--interface",
-            "wsgi",
-            "--host",
-            host,
-            "--port",
-            str(port),
-        ),
-        *(
-            "--workers",
-            "1",
-            "--blocking-threads",
-            "4",
-            "--workers-kill-timeout",
-            "2s",
-            "--no-ws",
-        ),
-        *("--log-level", "warning", "sysops.wsgi:application"),
+        *(sys.executable, "-m", "granian", "--interface", "asgi", "--host", host, "--port", str(port)),
+        # One process: it counts quotas and writes reports of all senders in common commits. Threads: sysops.asgi.
+        *("--workers", "1", "--workers-kill-timeout", "2s", "--no-ws"),
+        *("--log-level", "warning", "sysops.asgi:application"),
     ]
 
 

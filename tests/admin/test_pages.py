@@ -158,8 +158,8 @@ def test_hostile_text_is_text_everywhere(sign_in: SignIn) -> None:
 @pytest.mark.parametrize(
     ("url", "count"),
     [
-        ("admin:index", 35),
-        ("live-overview", 28),
+        ("admin:index", 40),
+        ("live-overview", 33),
         ("live-running", 11),
         ("admin:backups_backup_changelist", 6),
         ("admin:backups_source_changelist", 8),

@@ -146,3 +146,19 @@ def test_the_terminal_says_the_same(gate: FakeGate) -> None:
     assert "  Took: 1 h" in said
     assert "Half way." in said
     assert clock(START)() == START
+
+
+def test_the_errors_before_and_meanwhile_stand_in_a_table_and_what_is_not_known_yet_says_so() -> None:
+    window = completed()
+    row = {"id": "7", "error_type": EVIL, "error_message": "no price", "severity": "high", "events_before": 3}
+    window.report["sections"] = {
+        "errors": {"before": {"events": 3, "issues": 1, "new_issues": 0}, "after": None, "issues": [row]}
+    }
+    window.save(update_fields=["report"])
+
+    page = page_of(window, signed_in())
+
+    assert "3 events of 1 issues, 0 new" in page
+    assert "not known when this report was made" in page
+    assert "no price" in page
+    assert EVIL not in page

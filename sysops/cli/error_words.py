@@ -1,0 +1,88 @@
+"""What the commands print about issues. All of it was sent by somebody: nothing in it may drive the terminal."""
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sysops.kernel.words import span_words, utc_words
+
+if TYPE_CHECKING:
+    from errors.models import Issue, Project
+    from errors.selectors import Sla
+
+_MESSAGE = 100  # characters in a list
+_TAG_VALUES = 5
+
+
+def harmless(text: str) -> str:
+    """The text with everything that moves the cursor, colours, rings or reorders made visible; lines stay lines."""
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else "\ufffd"
+        for char in text
+    )
+
+
+def line(issue: "Issue", *, now: datetime) -> str:
+    """An issue in one line: its number, severity, status, how often and when last, and what it says."""
+    title = " ".join(harmless(str(issue)).split())
+    who = f", {harmless(issue.assignee.name)}" if issue.assignee else ""
+    ago = span_words((now - issue.last_seen).total_seconds())
+    shown = title if len(title) <= _MESSAGE else title[: _MESSAGE - 1] + "…"
+    return f"{issue.pk}  {issue.severity} {issue.status}{who}  {issue.event_count}×, last {ago} ago  {shown}"
+
+
+def details(found: Mapping[str, object], *, sla: "Sla") -> Iterator[str]:
+    """Everything else about an issue, as the API shows it."""
+    facts = {
+        "project": found["project"],
+        "service": found["service"],
+        "environment": found["environment"],
+        "release": found["release"],
+        "where": found["culprit"],
+        "first seen": found["first_seen"],
+        "last seen": found["last_seen"],
+        "accounts": found["affected_accounts"],
+        "severity because": found["severity_because"],
+        "to respond": _sla_words(sla),
+        "resolved": _resolved_words(found),
+    }
+    for name, value in facts.items():
+        if value not in (None, ""):
+            yield f"  {name}: {harmless(str(value))}"
+    tags = found["tags"]
+    assert isinstance(tags, list)
+    for tag in tags:
+        shown = ", ".join(f"{row['value']} ({row['percent']:g} %)" for row in tag["values"][:_TAG_VALUES])
+        yield f"  tag {harmless(tag['key'])}: {' '.join(harmless(shown).split())}"
+    if found["stack_trace"]:
+        yield ""
+        yield harmless(str(found["stack_trace"]))
+
+
+def _sla_words(sla: "Sla") -> str | None:
+    if sla.respond_by is None:
+        return None
+    late = ", breached" if sla.breached else ""
+    if sla.responded_at is not None:
+        return f"was responded to at {utc_words(sla.responded_at)}{late}"
+    return f"by {utc_words(sla.respond_by)}{late or (', near' if sla.near else '')}"
+
+
+def _resolved_words(found: Mapping[str, object]) -> str | None:
+    if not found["resolved_at"]:
+        return None
+    release = found["resolved_in_release"]
+    where = f", in {'the release after ' if found['resolved_in_next_release'] else ''}{release}" if release else ""
+    return f"{found['resolved_at']} by {found['resolved_by']}{where}" + (
+        f": {found['resolve_note']}" if found["resolve_note"] else ""
+    )
+
+
+def project_line(project: "Project", dsns: list[str]) -> str:
+    """A project in one line, and a line for each of its DSNs."""
+    notes = [] if project.enabled else ["switched off"]
+    notes += ["restricted"] if project.restricted else []
+    on = f" for {project.service.slug}" if project.service else ""
+    head = f"{project.slug}: {harmless(project.name)}{on}{''.join(f', {note}' for note in notes)}"
+    return "\n".join([head, *(f"  {dsn}" for dsn in dsns)])

@@ -1,0 +1,196 @@
+"""`sysops errors …`: what it prints, its exit codes, and that nothing an event says drives the terminal."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import NamedTuple
+
+import pytest
+from click.testing import CliRunner
+
+from catalogue.models import Environment, Person, Service, Team
+from errors.models import Issue, Project, TagKey, TagValue
+from errors.services.policy import ensure_defaults
+from sysops.access.models import AuditEntry
+from sysops.cli.error_words import harmless
+from sysops.cli.errors import errors
+from sysops.kernel.clock import utc_now
+from tests.errors.support import NOW, issue, project
+
+pytestmark = pytest.mark.django_db
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Cli = Callable[..., Done]
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """Runs `sysops errors …` inside this process, which is much quicker than one of its own."""
+    ensure_defaults()
+
+    def run(*words: str) -> Done:
+        found = CliRunner().invoke(errors, words)
+        if found.exception and not isinstance(found.exception, SystemExit):
+            raise found.exception
+        return Done(found.exit_code, found.stdout, found.stderr)
+
+    return run
+
+
+def state(of: Issue) -> str:
+    return Issue.objects.get(pk=of.pk).status
+
+
+def test_open_issues_are_listed_the_latest_seen_first(cli: Cli) -> None:
+    old = issue(error_type="OldError", last_seen=NOW - timedelta(days=1))
+    new = issue(error_type="NewError", severity="critical", event_count=12)
+    issue(status="resolved")
+
+    done = cli("list")
+
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [str(new.pk), str(old.pk)]
+    assert f"{new.pk}  critical unresolved  12×" in done.stdout
+    assert "NewError: broken" in done.stdout
+
+
+def test_a_list_is_searched_as_in_the_search_box(cli: Cli) -> None:
+    issue(message="mail is slow")
+    wanted = issue(message="card declined")
+    done = issue(message="card declined", status="resolved")
+
+    assert [row["id"] for row in json.loads(cli("list", "--json", "card", "severity:medium").stdout)] == [
+        str(wanted.pk)
+    ]
+    assert {row["id"] for row in json.loads(cli("list", "card", "--all", "--json").stdout)} == {
+        str(wanted.pk),
+        str(done.pk),
+    }
+    assert str(done.pk) in cli("list", "is:resolved").stdout
+    assert cli("list", "of_nothing").stdout == "No such issue\n"
+
+
+def test_a_search_that_cannot_be_meant_is_refused(cli: Cli) -> None:
+    done = cli("list", "is:broken")
+
+    assert done.returncode == 2
+    assert "There is no is:broken" in done.stderr
+
+
+def test_an_issue_is_shown_with_its_stack_trace_tags_and_time_left(cli: Cli) -> None:
+    made = issue(project("shop"), clock_started_at=utc_now(), respond_by=utc_now() + timedelta(hours=1))
+    TagKey.objects.create(grouping=made.groupings.get(), key="area")
+    TagValue.objects.create(grouping=made.groupings.get(), key="area", value="eu", quantity=1, last_seen=NOW)
+
+    shown, as_json = cli("show", str(made.pk)), cli("show", str(made.pk), "--json")
+
+    assert "project: shop" in shown.stdout
+    assert "to respond: by 20" in shown.stdout
+    assert "tag area: eu (100 %)" in shown.stdout
+    assert '  File "shop/payment.py", line 42, in pay' in shown.stdout
+    assert json.loads(as_json.stdout)["latest_event"]["payload"]["exception"]
+
+
+def test_the_steps_of_an_issue_are_taken_and_audited(cli: Cli) -> None:
+    ada, made = Person.objects.create(slug="ada", name="Ada"), issue()
+    number = str(made.pk)
+
+    assert cli("acknowledge", number).returncode == 0
+    assert state(made) == "acknowledged"
+    assert "Ada" in cli("assign", number, "ada").stdout
+    assert Issue.objects.get(pk=made.pk).assignee == ada
+    assert cli("assign", number, "none").returncode == 0
+    assert Issue.objects.get(pk=made.pk).assignee is None
+    assert cli("ignore", number, "--for", "24h", "--events", "5").returncode == 0
+    assert state(made) == "ignored"
+    done = cli("resolve", number, "--note", "Fixed the card.", "--release", "shop@1.3", "--json")
+    assert json.loads(done.stdout)["resolved_in_release"] == "shop@1.3"
+    assert cli("reopen", number).returncode == 0
+    assert state(made) == "unresolved"
+    assert set(AuditEntry.objects.filter(action__startswith="errors.issue").values_list("actor_kind", flat=True)) == {
+        "cli"
+    }
+
+
+def test_a_step_that_is_not_possible_exits_with_1_and_says_why(cli: Cli) -> None:
+    done = cli("resolve", str(issue(status="resolved").pk))
+
+    assert done.returncode == 1
+    assert "resolved" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("show", "x"), "no issue 'x'"),
+        (("show", "999999"), "no issue 999999"),
+        (("resolve", "9" * 30), "sysops errors list"),
+        (("assign", "1", "nobody"), "no issue 1"),
+        (("ignore", "1", "--for", "soon"), "--for"),
+        (("ignore", "1", "--events", "0"), "--events"),
+    ],
+)
+def test_what_makes_no_sense_exits_with_2(cli: Cli, words: tuple[str, ...], hint: str) -> None:
+    done = cli(*words)
+
+    assert done.returncode == 2
+    assert hint in done.stderr
+
+
+def test_an_unknown_person_is_refused_with_those_who_are_known(cli: Cli) -> None:
+    Person.objects.create(slug="ada", name="Ada")
+
+    done = cli("assign", str(issue().pk), "bob")
+
+    assert done.returncode == 2
+    assert "Known: ada" in done.stderr
+
+
+def test_a_project_is_made_and_its_dsn_printed_alone_on_a_line(cli: Cli) -> None:
+    team = Team.objects.create(slug="ops", name="Ops")
+    Service.objects.create(slug="shop", name="Shop", owner_team=team)
+    Environment.objects.create(slug="live", name="Live")
+
+    done = cli("create-project", "shop", "--name", "Web shop", "--service", "shop", "--environment", "live")
+
+    made = Project.objects.get(slug="shop")
+    (dsn,) = done.stdout.splitlines()
+    assert dsn.startswith("http")
+    assert dsn.endswith(f"@{dsn.split('@')[1].split('/')[0]}/{made.pk}")
+    assert made.keys.get().public in dsn
+    assert (made.name, made.service is not None, made.environment is not None) == ("Web shop", True, True)
+    assert f"shop: Web shop for shop\n  {dsn}" in cli("projects").stdout
+    assert json.loads(cli("projects", "--json").stdout)[0]["dsns"] == [dsn]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("No Slug",), "SLUG"),
+        (("shop", "--service", "x"), "no service 'x'"),
+        (("shop", "--environment", "x"), "no environment 'x'"),
+    ],
+)
+def test_a_project_that_cannot_be_made_is_refused_by_option(cli: Cli, words: tuple[str, ...], hint: str) -> None:
+    done = cli("create-project", *words)
+
+    assert done.returncode == 2
+    assert hint in done.stderr
+    assert not Project.objects.exists()
+
+
+def test_nothing_an_event_says_drives_the_terminal(cli: Cli) -> None:
+    bad = "\x1b[2J\x1b]0;owned\x07 \x9b31m \u202egnp.exe \r\n"
+    made = issue(error_type=f"Bad{bad}", message=bad, culprit=bad, environment=bad)
+
+    for done in (cli("list"), cli("show", str(made.pk)), cli("show", str(made.pk), "--json")):
+        assert not {"\x1b", "\x07", "\x9b", "\u202e", "\r"} & set(done.stdout)
+    assert harmless("naïve — 日本\n\tok") == "naïve — 日本\n\tok"
