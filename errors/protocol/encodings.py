@@ -140,18 +140,18 @@ def _brotli(body: bytes) -> Iterator[bytes]:
     decoder = brotli.Decompressor()
     start = 0
     while not decoder.is_finished():
+        data = b""
         if decoder.can_accept_more_data():
-            if start >= len(body):
-                raise BadBody("The body ends in the middle of its brotli data.")
             data, start = body[start : start + PIECE_IN], start + PIECE_IN
-        else:
-            data = b""
+        at_end = start - PIECE_IN >= len(body)
         try:
             piece = decoder.process(data, output_buffer_limit=PIECE_OUT)
         except brotli.error as exc:
             raise BadBody("The body is not brotli, as its Content-Encoding says.") from exc
         if piece:
             yield piece
+        elif at_end and not decoder.is_finished():  # it may hold back output after it took the last byte
+            raise BadBody("The body ends in the middle of its brotli data.")
     if start < len(body):
         raise BadBody("Bytes follow the end of the body's brotli data.")
 
