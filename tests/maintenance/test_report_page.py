@@ -151,6 +151,7 @@ def test_the_terminal_says_the_same(gate: FakeGate) -> None:
 def test_the_errors_before_and_meanwhile_stand_in_a_table_and_what_is_not_known_yet_says_so() -> None:
     window = completed()
     row = {"id": "7", "error_type": EVIL, "error_message": "no price", "severity": "high", "events_before": 3}
+    assert window.report is not None
     window.report["sections"] = {
         "errors": {"before": {"events": 3, "issues": 1, "new_issues": 0}, "after": None, "issues": [row]}
     }
