@@ -30,7 +30,10 @@ def _list_problem(value: object, problem: Callable[[str], str | None]) -> str | 
 
 
 def _origin_problem(entry: str) -> str | None:
-    parts = urlsplit(entry)
+    try:
+        parts = urlsplit(entry)
+    except ValueError:  # an address in brackets that is none
+        return f"{entry!r} is no origin: write it like https://shop.example."
     whole = f"{parts.scheme}://{parts.netloc}"
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.netloc) or entry != whole:
         return f"{entry!r} is no origin: write it like https://shop.example, without a path or a slash at the end."

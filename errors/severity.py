@@ -161,6 +161,8 @@ def _patterns(name: str, given: object) -> tuple[str, ...]:
     for pattern in wanted:
         if not isinstance(pattern, str) or not 0 < len(pattern) <= LONGEST_PATTERN:
             raise BadConditions(f"{name}: each must be a text of 1 to {LONGEST_PATTERN} characters.")
+        if "\0" in pattern:
+            raise BadConditions(f"{name}: must not contain a NUL character.")
         if pattern.count("*") > 10:
             raise BadConditions(f"{name}: at most ten * in {pattern[:50]!r}.")
     return tuple(pattern.lower() for pattern in wanted)
@@ -169,6 +171,8 @@ def _patterns(name: str, given: object) -> tuple[str, ...]:
 def _tags(given: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
     if not isinstance(given, Mapping) or len(given) > MOST_PATTERNS:
         raise BadConditions('tag: must be an object, as {"area": "payment"}; a value may be "> 50", too.')
+    if any(not str(key) or "\0" in str(key) for key in given):
+        raise BadConditions("tag: the name of a tag must not be empty or contain a NUL character.")
     return tuple((str(key), _patterns(f"tag {str(key)[:50]}", wanted)) for key, wanted in given.items())
 
 

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, status
+from rest_framework import exceptions, serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -13,9 +14,9 @@ from errors import selectors
 from errors.api.strict import Form, Moment, Text
 from errors.models import Project
 from errors.rules import Kind
-from errors.services import spooling
+from errors.services import admitting, spooling
 from sysops.access.actors import Actor
-from sysops.api.problems import TooLarge, invalid
+from sysops.api.problems import Away, TooLarge, invalid
 from sysops.kernel.clock import utc_now
 
 LEVELS = ("fatal", "error", "warning", "info", "debug")
@@ -80,8 +81,22 @@ class PlainReports:
         body = json.dumps(_event(request.data)).encode()
         if len(body) > LARGEST:
             raise TooLarge(f"The report has {len(body)} bytes; at most {LARGEST} are taken. Shorten `extra`.")
-        event_id = spooling.spool(project, kind=Kind.PLAIN, body=body, remote=self.actor().address or "", at=utc_now())
+        at = utc_now()
+        _admit(project, at=at)
+        event_id = spooling.spool(project, kind=Kind.PLAIN, body=body, remote=self.actor().address or "", at=at)
         return Response({"id": event_id.hex}, status=status.HTTP_202_ACCEPTED)
+
+
+def _admit(project: Project, *, at: datetime) -> None:
+    """Count the report. Answers 429 or 503 with Retry-After when it is not taken now."""
+    try:
+        admitting.admit(project, at=at)
+    except admitting.TooMany as exc:
+        raise exceptions.Throttled(wait=exc.seconds, detail=str(exc)) from None
+    except admitting.NotNow as exc:
+        away = Away(str(exc))
+        away.wait = exc.seconds
+        raise away from None
 
 
 def _event(given: Mapping[str, object]) -> dict[str, object]:

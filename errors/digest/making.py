@@ -68,13 +68,13 @@ def _event(
     scrubber: Scrubber, made: Normalised, *, event_id: UUID, account: int | None, payload: bytes
 ) -> DigestedEvent:
     event = made.event
-    error_type, error_message, frames = _headline(event)
+    error_type, error_message, frames = headline(event)
     own = [frame for frame in frames if frame.get("in_app") is True] or frames
     hashed, label = grouping.group(event, made.fingerprint, clean=scrubber.text)
     texts = [
         error_type,
         error_message,
-        _culprit(event, own),
+        culprit_of(event, own),
         label,
         *(str(event.get(name) or "") for name in ("platform", "environment")),
     ]
@@ -88,23 +88,23 @@ def _event(
         event_id=event_id,
         occurred_at=made.occurred_at,
         level=str(event["level"]),
-        platform=_cut(platform, bounds.PLATFORM),
-        release=_cut(scrubber.release(str(event.get("release") or "")), bounds.RELEASE),
-        environment=_cut(environment, bounds.ENVIRONMENT),
-        error_type=_cut(error_type, bounds.ERROR_TYPE),
-        error_message=_cut(error_message, bounds.ERROR_MESSAGE),
-        culprit=_cut(culprit, bounds.CULPRIT),
+        platform=cut(platform, bounds.PLATFORM),
+        release=cut(scrubber.release(str(event.get("release") or "")), bounds.RELEASE),
+        environment=cut(environment, bounds.ENVIRONMENT),
+        error_type=cut(error_type, bounds.ERROR_TYPE),
+        error_message=cut(error_message, bounds.ERROR_MESSAGE),
+        culprit=cut(culprit, bounds.CULPRIT),
         grouping_version=grouping.VERSION,
         grouping_hash=hashed,
-        grouping_label=_cut(label, bounds.LABEL),
+        grouping_label=cut(label, bounds.LABEL),
         account=account,
-        tags=tuple((_cut(key, bounds.TAG_KEY), _cut(value, bounds.TAG_VALUE)) for key, value in tags),
-        paths=tuple(_cut(path, bounds.PATH) for path in paths),
+        tags=tuple((cut(key, bounds.TAG_KEY), cut(value, bounds.TAG_VALUE)) for key, value in tags),
+        paths=tuple(cut(path, bounds.PATH) for path in paths),
         payload=payload,
     )
 
 
-def _headline(event: Mapping[str, object]) -> tuple[str, str, list[Frame]]:
+def headline(event: Mapping[str, object]) -> tuple[str, str, list[Frame]]:
     """Type, message and stack trace of what the event is about: its outermost exception, or what it says."""
     holder = event.get("exception")
     if isinstance(holder, dict):
@@ -116,7 +116,7 @@ def _headline(event: Mapping[str, object]) -> tuple[str, str, list[Frame]]:
     return kind, said or str(event.get("transaction") or ""), frames_of(event)
 
 
-def _culprit(event: Mapping[str, object], frames: list[Frame]) -> str:
+def culprit_of(event: Mapping[str, object], frames: list[Frame]) -> str:
     """Where it happened: module and function of the innermost frame, else what the SDK says."""
     if frames:
         frame = frames[-1]
@@ -145,7 +145,7 @@ def _fill_address(tree: dict[str, object], remote: str) -> None:
         user["ip_address"] = remote
 
 
-def _cut(text: str, longest: int) -> str:
+def cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + CUT
 
 

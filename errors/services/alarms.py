@@ -18,8 +18,13 @@ def sla_key(issue_id: int) -> str:
 
 def end_alerts(issue: Issue, *, detail: str, at: datetime) -> None:
     """Nobody has to look at the issue any more."""
-    end(issue_key(issue.pk), detail=detail, at=at)
+    end_issue_alert(issue, detail=detail, at=at)
     end_sla_alert(issue, detail=detail, at=at)
+
+
+def end_issue_alert(issue: Issue, *, detail: str, at: datetime) -> None:
+    """The issue is not one for an alert any more."""
+    end(issue_key(issue.pk), detail=detail, at=at)
 
 
 def end_sla_alert(issue: Issue, *, detail: str, at: datetime) -> None:

@@ -79,8 +79,11 @@ def _still_true(rows: Sequence[Announcement], stream: Stream) -> list[Announceme
     for row in rows:
         issue = row.issue
         waits = issue is not None and issue.status == Status.UNRESOLVED.value
-        if waits and stream is not Stream.ISSUE:
-            waits = issue is not None and issue.responded_at is None
+        if issue is not None and stream is not Stream.ISSUE:
+            # What was held back meanwhile may have got another deadline, or a clock of its own.
+            missed = issue.breached_at is not None
+            true = missed if stream is Stream.BREACHED else issue.near_told_at is not None and not missed
+            waits = waits and issue.responded_at is None and true
         (kept if waits else over).append(row)
     _forget(over, stream)
     return kept
@@ -153,7 +156,9 @@ def _note(pace: Announcement, told: Sequence[Announcement], stream: Stream, *, a
         Announcement.objects.filter(pk__in=[row.pk for row in told]).delete()
     if stream is not Stream.NEAR:
         keys = [announcing.key(Stream.ISSUE, pk) for pk in issues if pk is not None]
-        Announcement.objects.filter(key__in=keys).update(
+        # Of those that a batch holds there is more to tell than this; and to wait for it, ours held, could be for ever.
+        ours = Announcement.objects.filter(key__in=keys).select_for_update(skip_locked=True)
+        Announcement.objects.filter(pk__in=list(ours.values_list("pk", flat=True))).update(
             told_at=at,
             times_told=F("times_told") + 1,
             told_count=Subquery(Issue.objects.filter(pk=OuterRef("issue_id")).values("event_count")[:1]),

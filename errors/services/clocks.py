@@ -3,7 +3,9 @@
 from datetime import datetime
 
 from errors import sla
-from errors.models import Issue, SeverityLevel
+from errors.models import Issue
+from errors.rules import Severity
+from errors.services import policy
 from sysops.access.actors import Actor
 
 PEOPLE = ("user", "token", "cli")  # kinds of actors whose step is a response; what Sysops does by itself is none
@@ -29,7 +31,7 @@ def moved(issue: Issue) -> dict[str, object]:
     if issue.responded_at is not None:
         return {}
     deadlines = _deadlines(issue, started_at=issue.clock_started_at)
-    later = issue.near_at is None or (deadlines["near_at"] is not None and deadlines["near_at"] > issue.near_at)
+    later = issue.near_at is None or deadlines["near_at"] > issue.near_at
     return {**deadlines, "near_told_at": None} if later else {**deadlines}
 
 
@@ -48,10 +50,8 @@ def answered(issue: Issue, *, by: Actor, at: datetime) -> dict[str, object]:
     return changes
 
 
-def _deadlines(issue: Issue, *, started_at: datetime) -> dict[str, datetime | None]:
-    level = SeverityLevel.objects.filter(severity=issue.severity).first()
-    if level is None:
-        return {"near_at": None, "respond_by": None}
+def _deadlines(issue: Issue, *, started_at: datetime) -> dict[str, datetime]:
+    level = policy.levels()[Severity(issue.severity)]
     near_at, respond_by = sla.deadlines(
         started_at, within_seconds=level.respond_within_seconds, near_percent=level.near_percent
     )

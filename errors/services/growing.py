@@ -8,11 +8,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import connection
+
 from errors import severity, sla
 from errors.announcing import News
 from errors.assignment import Subject
 from errors.growth import Growth
-from errors.models import ActivityEntry, Issue, Project, Release
+from errors.models import ActivityEntry, Issue, Project
 from errors.releases import History, Resolved, Seen, brings_back
 from errors.rules import Activity, Severity, SeveritySource, Status, worse
 from errors.services import bulk, policy
@@ -29,6 +31,14 @@ _CHANGED = (
     *("status", "severity", "severity_rule", "severity_because", *_CLOCK, "regressed_at", "regressions"),
     *("assignee", "assigned_at", "assigned_because", *NOT_RESOLVED, *NOT_IGNORED),
 )
+RELEASES = 2_000  # looked at of a project: who may report can make up any number of them
+_RELEASES_OF = """
+SELECT latest.* FROM unnest(%s::bigint[]) AS asked(project) CROSS JOIN LATERAL (
+    SELECT project_id, version, first_seen FROM errors_release
+    WHERE project_id = asked.project ORDER BY first_seen DESC, id DESC LIMIT %s
+) AS latest
+UNION SELECT project_id, version, first_seen FROM errors_release WHERE project_id = ANY(%s) AND version = ANY(%s)
+"""
 _TOLD_AS = {News.NEW: "created", News.REGRESSED: "regressed", News.REOPENED: "reopened"}
 _NOTED_AS = {
     News.NEW: Activity.CREATED,
@@ -83,7 +93,7 @@ def settle(growths: Sequence[Growth], *, at: datetime) -> None:
 def _find_news(cases: Sequence[Case], *, at: datetime) -> None:
     """Which issues are new, which are back, and which were ignored for as long as somebody wanted."""
     resolved = [case for case in cases if case.issue.status == Status.RESOLVED.value]
-    known = _releases({case.project.pk for case in resolved})
+    known = _releases(resolved)
     for case in cases:
         issue = case.issue
         if case.growth.new:
@@ -112,12 +122,16 @@ def _bring_back(case: Case, history: History, *, at: datetime) -> None:
             return
 
 
-def _releases(projects: Collection[int]) -> dict[int, History]:
-    found: dict[int, list[Seen]] = {pk: [] for pk in projects}
-    if projects:
-        rows = Release.objects.filter(project__in=projects).order_by("pk")
-        for project, version, first_seen in rows.values_list("project_id", "version", "first_seen"):
-            found[project].append(Seen(version, first_seen))
+def _releases(resolved: Sequence[Case]) -> dict[int, History]:
+    """The releases of these issues' projects: those that are named, and of all others the latest ones."""
+    found: dict[int, list[Seen]] = {case.project.pk: [] for case in resolved}
+    if found:
+        named = {release for case in resolved for release in case.growth.releases}
+        named |= {case.issue.resolved_in_release for case in resolved}
+        with connection.cursor() as cursor:
+            cursor.execute(_RELEASES_OF, [list(found), RELEASES, list(found), list(named)])
+            for project, version, first_seen in cursor.fetchall():
+                found[project].append(Seen(version, first_seen))
     return {pk: History(seen) for pk, seen in found.items()}
 
 
@@ -216,7 +230,7 @@ def _set_clocks(cases: Iterable[Case], *, at: datetime) -> None:
     for case in cases:
         issue = case.issue
         if case.news:
-            issue.clock_started_at = at
+            issue.clock_started_at = min(issue.first_seen, at) if case.news is News.NEW else at
             issue.near_told_at = issue.responded_at = issue.breached_at = None
             issue.responded_by = ""
         if issue.responded_at is None:

@@ -13,7 +13,7 @@ from catalogue.models import Person
 from errors.models import ActivityEntry, Issue
 from errors.rules import Activity, Severity, SeveritySource, Status
 from errors.services import clocks, history, telling
-from errors.services.alarms import end_alerts, end_sla_alert
+from errors.services.alarms import end_alerts, end_issue_alert, end_sla_alert
 from errors.services.policy import judge
 from errors.services.projects import newest_release
 from sysops.access import audit
@@ -51,6 +51,7 @@ def acknowledge(issue: Issue, *, by: Actor, at: datetime) -> Issue:
         was = row.status
         row.move(Status.ACKNOWLEDGED, **NOT_IGNORED, **clocks.answered(row, by=by, at=at))
         end_sla_alert(row, detail=f"{by.name} responded.", at=at)
+        telling.take_back(row, because=f"Acknowledged by {by.name}.", at=at)
         history.note(row, Activity.ACKNOWLEDGED, by=by.name, at=at)
         tell("acknowledged", row, before={"status": was}, after={"status": row.status}, by=by, at=at)
     return row
@@ -181,6 +182,8 @@ def set_severity(issue: Issue, severity: Severity | None, *, by: Actor, at: date
         write(row, **clocks.moved(row))
         history.note(row, Activity.SEVERITY, by=by.name, at=at, data={"before": before["severity"], **after})
         telling.tell_worse(row, at=at)
+        if before["severity"] == Severity.CRITICAL.value != row.severity:
+            end_issue_alert(row, detail=f"{by.name}: it is {row.severity}.", at=at)
         tell("severity_changed", row, before=before, after=after, by=by, at=at)
     return row
 
@@ -233,9 +236,10 @@ def tell(
     by: Actor,
     at: datetime,
 ) -> None:
-    """Publish it, and write it into the audit log; call it last. The log names no title: who reads it may not see
-    every project's errors."""
+    """Publish it, and write it into the audit log; call it last. The log names no title, and of a restricted project
+    no comment: who reads it may not see every project's errors."""
     facts = {name: value for name, value in (after or {}).items() if name not in ("note", "text")}
+    after = facts if row.project.restricted else after
     publish(f"errors.issue.{what}", subject=row.pk, at=at, data={"project": row.project.slug, "by": str(by), **facts})
     audit.record(f"errors.issue.{what}", by=by, subject=f"errors.issue:{row.pk}", at=at, before=before, after=after)
 

@@ -43,7 +43,8 @@ def act(token: str, *, address: str | None, at: datetime) -> Offer:
             issue = None
         offer = _offer(promise, issue)
         person, user = offer.person, offer.person.user
-        by = Actor.user(user.get_username() if user else person.slug, address=address)
+        name = user.get_username() if user else f"{person.slug} (by link, without an account)"
+        by = Actor.user(name, address=address)
         return Offer(_take(offer, by=by, at=at), person, offer.step)
 
 

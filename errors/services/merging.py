@@ -8,32 +8,26 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Max, Min, QuerySet, Sum
 
 from errors.headings import heading
 from errors.models import ActivityEntry, Event, Grouping, Issue
-from errors.rules import Activity, SeveritySource, Status
+from errors.rules import SEVERITIES, Activity, Severity, SeveritySource, Status, worse
 from errors.selectors import events_of, payload_of
-from errors.services import clocks, history, telling
+from errors.services import clocks, history, holding, telling
 from errors.services.counting import accounts_of
 from errors.services.issues import IssueGone, nobody_must_look, tell, write
 from errors.services.policy import judge
 from sysops.access.actors import Actor
 
-_LOCK = 7_305_021  # advisory lock: which grouping belongs to which issue
+keep_groupings = holding.keep_groupings
 MOST = 100
 OPEN = (Status.UNRESOLVED.value, Status.ACKNOWLEDGED.value)
 
 
 class CannotMerge(Exception):
     """These issues cannot be made one, or this grouping not split off; the message says why."""
-
-
-def keep_groupings() -> None:
-    """Until the end of the transaction no grouping changes its issue. For the digest; any number of these at once."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_LOCK])
 
 
 def merge(target: Issue, others: Collection[Issue], *, by: Actor, at: datetime) -> Issue:
@@ -47,7 +41,7 @@ def merge(target: Issue, others: Collection[Issue], *, by: Actor, at: datetime) 
     if len(gone) > MOST:
         raise CannotMerge(f"At most {MOST} issues can be merged at once.")
     with transaction.atomic():
-        _hold_groupings()
+        holding.hold_groupings()
         rows = _locked([target.pk, *gone])
         row, rest = rows[target.pk], [rows[pk] for pk in gone]
         _refuse(row, rest)
@@ -59,7 +53,7 @@ def merge(target: Issue, others: Collection[Issue], *, by: Actor, at: datetime) 
         titles = [str(other)[:200] for other in rest]
         Issue.objects.filter(pk__in=gone).delete()
         history.note(row, Activity.MERGED, by=by.name, at=at, data={"issues": gone, "titles": titles})
-        _judge_again(row, at=at)
+        _judge_again(row, among=[row, *rest], at=at)
         tell("merged", row, before=None, after={"issues": gone}, by=by, at=at)
     return row
 
@@ -67,7 +61,7 @@ def merge(target: Issue, others: Collection[Issue], *, by: Actor, at: datetime) 
 def unmerge(grouping: Grouping, *, by: Actor, at: datetime) -> Issue:
     """The issue that this grouping is from now on, unresolved and with a clock of its own. Raises CannotMerge."""
     with transaction.atomic():
-        _hold_groupings()
+        holding.hold_groupings()
         found = Grouping.objects.filter(pk=grouping.pk).first()
         if found is None:
             raise IssueGone("The grouping is not there any more.")
@@ -80,8 +74,8 @@ def unmerge(grouping: Grouping, *, by: Actor, at: datetime) -> Issue:
         data: dict[str, object] = {"grouping": found.pk, "label": found.label}
         history.note(old, Activity.UNMERGED, by=by.name, at=at, data={**data, "issue": new.pk})
         history.note(new, Activity.UNMERGED, by=by.name, at=at, data={**data, "from_issue": old.pk})
-        _judge_again(old, at=at)
-        _judge_again(new, at=at)
+        _judge_again(old, among=[old], at=at)
+        _judge_again(new, among=[], at=at)
         tell("unmerged", new, before=None, after={"from_issue": old.pk, "grouping": found.pk}, by=by, at=at)
     return new
 
@@ -90,11 +84,6 @@ def merged_into(issue_id: int) -> int | None:
     """Which issue this one is part of now, None when it was not merged into another."""
     merges = ActivityEntry.objects.filter(kind=Activity.MERGED.value, data__issues__contains=[issue_id])
     return merges.order_by("-pk").values_list("issue_id", flat=True).first()
-
-
-def _hold_groupings() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
 
 
 def _locked(keys: Sequence[int]) -> dict[int, Issue]:
@@ -183,16 +172,21 @@ def _first_release(groupings: QuerySet[Grouping], first_seen: datetime, known: S
     return events.values_list("release", flat=True).first() or ""
 
 
-def _judge_again(row: Issue, *, at: datetime) -> None:
-    """Let the rules look at what the issue is now, unless a person has said how bad it is."""
+def _judge_again(row: Issue, *, among: Sequence[Issue], at: datetime) -> None:
+    """Let the rules look at what the issue is now, unless a person has said how bad it is.
+
+    It stays as severe as the worst of those `among` it that were open: they judge by the latest event, and what made
+    one of them critical may be an earlier one.
+    """
     if row.severity_source == SeveritySource.RULE:
         found = judge(row, at=at)
-        if found.severity.value != row.severity:
-            write(
-                row,
-                severity=found.severity.value,
-                severity_rule=found.rule,
-                severity_because=found.because[:300],
-            )
+        rule = found.rule.pk if found.rule else None
+        severity, because = found.severity, found.because[:300]
+        waiting = [issue for issue in among if issue.status in OPEN]
+        worst = min(waiting, key=lambda issue: SEVERITIES.index(Severity(issue.severity)), default=None)
+        if worst is not None and not worse(severity, Severity(worst.severity)):
+            severity, rule, because = Severity(worst.severity), worst.severity_rule_id, worst.severity_because
+        if severity.value != row.severity:
+            write(row, severity=severity.value, severity_rule_id=rule, severity_because=because)
             write(row, **clocks.moved(row))
     telling.tell_worse(row, at=at)

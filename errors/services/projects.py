@@ -24,7 +24,7 @@ from errors.models import (
     Spool,
     Undigestible,
 )
-from errors.services import alarms, rows
+from errors.services import alarms, holding, rows, telling
 from errors.services.keys import add_key, change_key, dsn
 from errors.services.rows import Overtaken
 from sysops.access.actors import Actor
@@ -89,8 +89,13 @@ def change_project(project: Project, values: Mapping[str, object], *, by: Actor,
         before = _facts(row)
         rows.write(row, values)
         after = _facts(row)
-        if before["service"] != after["service"]:
+        moved, hidden = before["service"] != after["service"], row.restricted and not before["restricted"]
+        if moved or hidden:
+            holding.hold_groupings()  # the running batch has read how the project was
+        if moved:
             _move_issues(row)
+        if hidden:
+            telling.hide_words(row, at=at)
         if after != before:
             rows.tell("errors.project.changed", row, before=before, after=after, by=by, at=at, about=_about(row))
     return row
@@ -131,7 +136,9 @@ def newest_release(project: Project) -> str:
 
 def _remove_some(project: Project, *, at: datetime) -> bool:
     """Whether there was something to remove of it; a bounded part of that is gone."""
-    if Spool.objects.filter(project_id=project.pk).delete()[0]:
+    waiting = list(Spool.objects.filter(project_id=project.pk).values_list("pk", flat=True)[:_EVENTS])
+    if waiting:
+        Spool.objects.filter(pk__in=waiting).delete()
         return True
     issues = list(Issue.objects.filter(project=project).order_by("pk").values_list("pk", flat=True)[:_ISSUES])
     if issues:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import transaction
+
 from alerting import services as alerting
 from catalogue.models import Person
 from errors import announcing
@@ -20,6 +22,7 @@ from notifications.rules import Level
 from notifications.services import messages
 
 REST_KEY = "errors.critical:"
+_ISSUE_KEY = "errors.issue:"
 _OPEN = (Status.UNRESOLVED.value, Status.ACKNOWLEDGED.value)
 _PACE = ("episode_at", "told_at", "times_told", "told_count", "last_at", "next_at", "data")
 
@@ -44,7 +47,9 @@ def tell_grown(grown: Sequence[Grown], *, at: datetime) -> None:
     alone = _raise_alerts([each for each in concerned if _is_critical_news(each)], at=at)
     waiting = [each for each in concerned if each.issue.status == Status.UNRESOLVED.value]
     keys = [announcing.key(Stream.ISSUE, each.issue.pk) for each in waiting]
-    rows = {row.issue_id: row for row in Announcement.objects.filter(key__in=keys)}
+    # Ours, or the message that is being posted of one just now would be forgotten.
+    ours = Announcement.objects.filter(key__in=keys).order_by("pk").select_for_update()
+    rows = {row.issue_id: row for row in ours}
     made, changed = [], []
     for each in waiting:
         row = rows.get(each.issue.pk)
@@ -106,14 +111,34 @@ def end_rest_alerts(*, at: datetime) -> int:
 
     ended = 0
     for key in Alert.objects.filter(key__startswith=REST_KEY, resolved_at=None).values_list("key", flat=True):
+        project = int(key.removeprefix(REST_KEY))
         waiting = Issue.objects.filter(
-            project=int(key.removeprefix(REST_KEY)),
-            severity=Severity.CRITICAL.value,
-            status=Status.UNRESOLVED.value,
+            project=project, severity=Severity.CRITICAL.value, status=Status.UNRESOLVED.value
         )
-        if not waiting.exists():
-            ended += alerting.resolve(key=key, detail="Somebody has taken care of each of them.", at=at)
+        with transaction.atomic():
+            _hold_turns(project)  # a batch that adds to the alert holds it until its issues are there to be seen
+            if not waiting.exists():
+                ended += alerting.resolve(key=key, detail="Somebody has taken care of each of them.", at=at)
     return ended
+
+
+def hide_words(project: Project, *, at: datetime) -> None:
+    """The open alerts of a project that has become restricted say its errors' words no more. Nobody is told again.
+
+    Call it with no issue of the project locked but in the order of their keys.
+    """
+    from alerting.models import Alert
+
+    opened = Alert.objects.filter(resolved_at=None)
+    keys = opened.filter(key__startswith=_ISSUE_KEY).values_list("key", flat=True)
+    found = [int(key.removeprefix(_ISSUE_KEY)) for key in keys]
+    issues = Issue.objects.filter(project=project, pk__in=found).defer("search").order_by("pk")
+    for issue in issues.select_for_update(of=("self",)):
+        if opened.filter(key=issue_key(issue.pk)).exists():  # whoever ends it holds the issue
+            _fire(issue, project, at=at)
+    _hold_turns(project.pk)
+    if opened.filter(key=f"{REST_KEY}{project.pk}").exists():
+        _fire_together(project, title="More critical issues", listed="", at=at)
 
 
 def _is_critical_news(each: Grown) -> bool:
@@ -123,9 +148,12 @@ def _is_critical_news(each: Grown) -> bool:
 def _raise_alerts(found: Sequence[Grown], *, at: datetime) -> set[int]:
     """One alert each for the first few critical issues of a project, one for all others; which have their own."""
     projects: dict[int, list[Grown]] = {}
-    for each in found:
-        projects.setdefault(each.project.pk, []).append(each)
     alone: set[int] = set()
+    for each in found:
+        if each.issue.status == Status.UNRESOLVED.value:
+            projects.setdefault(each.project.pk, []).append(each)
+        else:  # somebody works on it: it is in no message of the project, so that nothing else tells how bad it is now
+            _fire(each.issue, each.project, at=at)
     for pk in sorted(projects):
         concerned = projects[pk]
         count = _take_turns(concerned[0].project, len(concerned), at=at)
@@ -143,8 +171,9 @@ def _take_turns(project: Project, wanted: int, *, at: datetime) -> int:
     Announcement.objects.bulk_create(
         [Announcement(key=key, project=project, episode_at=at, last_at=at)], ignore_conflicts=True
     )
-    row = Announcement.objects.select_for_update().get(key=key)
-    if at - row.last_at >= announcing.QUIET:
+    row = _hold_turns(project.pk)
+    assert row is not None
+    if at - row.episode_at >= announcing.QUIET:
         row.episode_at, row.told_count, row.pending = at, 0, 0
     count = min(wanted, max(0, announcing.SINGLY - row.told_count))
     row.told_count += count
@@ -154,8 +183,15 @@ def _take_turns(project: Project, wanted: int, *, at: datetime) -> int:
     return count
 
 
+def _hold_turns(project_id: int) -> Announcement | None:
+    """The row that counts a project's alerts of their own, ours until the end of the transaction."""
+    key = announcing.critical_key(project_id)
+    return Announcement.objects.select_for_update().filter(key=key).first()
+
+
 def _fire(issue: Issue, project: Project, *, at: datetime) -> None:
-    because = f"{issue.severity_because}. " if issue.severity_because else ""
+    said = wording.because(issue, project)
+    because = f"{said}. " if said else ""
     accounts = f", {issue.affected_accounts} accounts" if issue.affected_accounts else ""
     alerting.fire(
         key=issue_key(issue.pk),
@@ -171,10 +207,14 @@ def _fire(issue: Issue, project: Project, *, at: datetime) -> None:
 def _fire_rest(rest: Sequence[Grown], *, at: datetime) -> None:
     project = rest[0].project
     listed = "\n".join(f"- {wording.title(each.issue, project)}" for each in rest[: announcing.LISTED])
+    _fire_together(project, title=f"{len(rest)} more critical issue{'s' * (len(rest) > 1)}", listed=listed, at=at)
+
+
+def _fire_together(project: Project, *, title: str, listed: str, at: datetime) -> None:
     alerting.fire(
         key=f"{REST_KEY}{project.pk}",
         level=Level.CRITICAL,
-        title=f"{project.name}: {len(rest)} more critical issue{'s' * (len(rest) > 1)}",
+        title=f"{project.name}: {title}",
         detail=f"So many at once are told of together, the ones that follow in messages of their own:\n{listed}",
         service=project.service,
         path=f"{wording.project_path(project)}&severity=critical",

@@ -48,7 +48,7 @@ def _in_batches(step: Callable[[datetime], int], now: Clock) -> int:
 
 def _claim(found: QuerySet[Issue]) -> list[Issue]:
     """Some of these issues, locked in the order in which everybody locks them."""
-    rows = found.select_related("project__service").defer("search").order_by("pk")
+    rows = found.filter(project__deleted_at=None).select_related("project__service").defer("search").order_by("pk")
     return list(rows.select_for_update(of=("self",), skip_locked=True)[:BATCH])
 
 

@@ -28,6 +28,11 @@ def title(issue: Issue, project: Project) -> str:
     return _line(f"{issue.error_type}: {issue.error_message}" if issue.error_message else issue.error_type, _TITLE)
 
 
+def because(issue: Issue, project: Project) -> str:
+    """Why it is as severe as it is. Of a restricted project nothing: its rules may name what it is about."""
+    return "" if project.restricted else issue.severity_because
+
+
 def issue_path(issue_id: int) -> str:
     """The issue's page."""
     return f"/admin/errors/issue/{issue_id}/change/"
@@ -46,10 +51,10 @@ def of_one(item: Item, project: Project) -> dict[str, object]:
         **_project(project),
         **_line_of(item, project),
         "issue_id": issue.pk,
-        "because": issue.severity_because,
+        "because": because(issue, project),
         "culprit": "" if private else _line(issue.culprit, 200),
-        "environment": issue.environment,
-        "release": issue.last_release,
+        "environment": "" if private else issue.environment,
+        "release": "" if private else issue.last_release,
         "accounts_exact": issue.accounts_exact,
         "first_seen_at": issue.first_seen.isoformat(),
     }

@@ -8,8 +8,8 @@ from django.test.utils import CaptureQueriesContext
 
 from errors.models import ActivityEntry, AssignmentRule, Issue, Project, Release, SeverityLevel, SeverityRule
 from errors.rules import Severity
+from errors.services import growing, policy
 from errors.services import issues as steps
-from errors.services import policy
 from errors.services.growing import settle
 from tests.errors.growth import arrive, grow, grow_all, person, service, team
 from tests.errors.support import BY, DAY, HOUR, MINUTE, NOW, digested, growth, issue, project, published, stored_event
@@ -262,3 +262,25 @@ def test_shipped_rules_are_put_there_once_and_changes_are_kept() -> None:
     assert SeverityRule.objects.count() == 1
     assert SeverityLevel.objects.get(severity="high").respond_within_seconds == 60
     assert SeverityLevel.objects.get(severity="low").respond_within_seconds == 86_400
+
+
+def test_the_clock_of_an_issue_starts_when_it_was_reported_however_late_it_is_digested() -> None:
+    made = issue(at=NOW - 2 * HOUR)
+    with transaction.atomic():
+        settle([growth(made, digested(), new=True)], at=NOW)
+    made.refresh_from_db()
+
+    assert made.clock_started_at == NOW - 2 * HOUR
+    assert made.respond_by == NOW + 2 * HOUR
+
+
+def test_a_flood_of_releases_neither_slows_a_batch_nor_hides_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growing, "RELEASES", 20)
+    home = project()
+    found = arrive(home)
+    for number in range(60):
+        Release.objects.create(project=home, version=f"hash-{number}", first_seen=NOW + timedelta(seconds=number))
+    found = steps.resolve(found, by=BY, at=NOW + HOUR, release="hash-5")
+
+    assert grow(found, digested(at=NOW + DAY, release="hash-2"), at=NOW + DAY).status == "resolved"
+    assert grow(found, digested(at=NOW + DAY, release="hash-7"), at=NOW + DAY).status == "unresolved"

@@ -1,10 +1,10 @@
 """What people do about issues: each step with its history, event, audit entry and response."""
 
 from collections.abc import Callable
-from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
 from alerting import services as alerting
 from alerting.models import Alert
@@ -345,9 +345,49 @@ def test_a_step_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch
     assert (row.status, history(row), published(row)) == ("unresolved", [], [])
 
 
-def test_without_levels_an_issue_has_no_deadline() -> None:
+def test_an_issue_that_a_person_finds_less_than_critical_needs_no_alert() -> None:
+    levels()
+    row = issue()
+    issues.set_severity(row, Severity.CRITICAL, by=BY, at=NOW)
+    assert Alert.objects.filter(key=alarms.issue_key(row.pk), resolved_at=None).exists()
+
+    issues.set_severity(row, Severity.HIGH, by=BY, at=LATER)
+
+    assert Alert.objects.get(key=alarms.issue_key(row.pk)).resolved_at == LATER
+
+
+def test_what_nobody_has_read_yet_of_an_acknowledged_issue_is_taken_back() -> None:
+    row = issue()
+    with transaction.atomic():
+        messages.post(
+            key="new",
+            kind="errors.issue",
+            level=Level.WARNING,
+            context={},
+            audience=Audience(operators=True),
+            at=NOW,
+            thread=f"errors.issue:{row.pk}",
+        )
+
+    issues.acknowledge(row, by=BY, at=LATER)
+
+    assert Message.objects.get(key="new").expired_because == "Acknowledged by ada."
+
+
+def test_the_audit_log_tells_no_words_about_issues_of_restricted_projects() -> None:
+    for restricted in (False, True):
+        row = issue(project(restricted=restricted))
+        issues.comment(row, text="The password of the vault is weak", by=BY, at=NOW)
+        issues.resolve(row, note="Changed the password of the vault", by=BY, at=LATER)
+
+        told = [entry.after for entry in AuditEntry.objects.filter(subject=f"errors.issue:{row.pk}")]
+
+        assert len(told) == 2
+        assert ("vault" in str(told)) is not restricted
+
+
+def test_without_rows_of_levels_a_deadline_is_that_of_the_shipped_ones() -> None:
     SeverityLevel.objects.all().delete()
+    row = issue(status=Status.RESOLVED.value, resolved_at=NOW)
 
-    row = issues.reopen(issues.resolve(issue(), by=BY, at=LATER), by=BY, at=LATER + timedelta(seconds=1))
-
-    assert row.respond_by is None
+    assert issues.reopen(row, by=BY, at=LATER).respond_by == LATER + 4 * HOUR

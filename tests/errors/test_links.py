@@ -253,3 +253,11 @@ def test_a_button_pressed_twice_says_that_it_is_done(client: Client) -> None:
     again = client.post(page)
     assert again.status_code == 410
     assert b"resolved already" in again.content
+
+
+def test_whoever_has_no_account_cannot_be_taken_for_one_of_the_same_name() -> None:
+    User.objects.create_superuser("grace")
+
+    act(link(issue(), Step.ACKNOWLEDGE, to=person("grace")))
+
+    assert AuditEntry.objects.get(action="errors.issue.acknowledged").actor == "grace (by link, without an account)"

@@ -10,7 +10,7 @@ from alerting import services as alerting
 from alerting.models import Alert
 from errors.models import Account, ActivityEntry, Event, Grouping, Issue
 from errors.rules import Status
-from errors.services import alarms, issues, merging
+from errors.services import alarms, issues, merging, policy
 from notifications.rules import Level
 from sysops.access.models import AuditEntry
 from tests.errors.support import BY, DAY, HOUR, MINUTE, NOW, event, issue, project, published, report, stored_event
@@ -257,3 +257,46 @@ def test_split_off_an_issue_is_called_what_its_own_events_were_called() -> None:
 
     after = [(row.error_type, row.error_message, row.culprit, row.platform, row.level) for row in (fresh(one), new)]
     assert after == before
+
+
+def test_a_merge_keeps_the_worst_severity_that_the_rules_had_found() -> None:
+    policy.ensure_defaults()
+    home = project()
+    one = issue(home, severity="medium")
+    other = issue(home, "KeyError", severity="critical", severity_because="The application reports it as fatal")
+
+    row = merging.merge(one, [other], by=BY, at=LATER)
+
+    assert (fresh(row).severity, fresh(row).severity_because) == ("critical", "The application reports it as fatal")
+    assert fresh(row).respond_by == row.clock_started_at
+    assert Alert.objects.get(key=alarms.issue_key(row.pk), resolved_at=None).level == "critical"
+
+
+def test_a_merge_does_not_make_an_open_issue_less_severe() -> None:
+    policy.ensure_defaults()
+    home = project()
+    one = issue(home, severity="high", severity_because="Several accounts meet it")
+
+    row = merging.merge(one, [issue(home, "KeyError")], by=BY, at=LATER)
+
+    assert fresh(row).severity == "high"
+
+
+def test_splitting_does_not_make_what_is_left_less_severe() -> None:
+    policy.ensure_defaults()
+    one = issue(severity="critical")
+    other = more(one, events=1, at=NOW + MINUTE)
+
+    merging.unmerge(other, by=BY, at=LATER)
+
+    assert fresh(one).severity == "critical"
+
+
+def test_what_a_person_said_of_the_issue_that_stays_counts() -> None:
+    policy.ensure_defaults()
+    home = project()
+    one = issue(home, severity="low", severity_source="manual")
+
+    row = merging.merge(one, [issue(home, "KeyError", severity="critical")], by=BY, at=LATER)
+
+    assert fresh(row).severity == "low"

@@ -9,12 +9,13 @@ from django.core.cache import cache
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from errors.models import Event, Issue, Spool
+from errors.intake import room
+from errors.models import Event, Issue, OutcomeCount, Spool
 from errors.selectors import payload_of
 from sysops.access.actors import Actor
 from sysops.access.roles import Role
 from sysops.access.services import create_token
-from tests.errors.support import digest_all, project
+from tests.errors.support import NOW, digest_all, project, put_in_spool
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -162,4 +163,45 @@ def test_a_secret_in_a_report_is_neither_answered_nor_kept(woken: list[str]) -> 
 
     assert "hunter2" not in json.dumps(out)
     assert "hunter2" not in json.dumps(payload_of(Event.objects.get()))
+    assert not Spool.objects.exists()
+
+
+def test_more_than_the_projects_quota_is_told_to_come_back_within_the_minute(woken: list[str]) -> None:
+    home = project("shop", quota_per_minute=2)
+    project("other", quota_per_minute=1)
+    body: Body = {"project": "shop", "message": "broken"}
+    report(body)
+    report(body)
+
+    answer = client(Role.OPERATOR).post("/api/system/errors", body, format="json")
+
+    assert answer.status_code == 429
+    assert 1 <= int(answer["Retry-After"]) <= 60
+    assert Spool.objects.filter(project_id=home.pk).count() == 2
+    refused = OutcomeCount.objects.get(project=home, outcome="rate_limited")
+    assert (refused.category, refused.reason, refused.quantity) == ("error", "quota", 1)
+    report({"project": "other", "message": "broken"})
+
+
+def test_while_too_many_reports_wait_no_more_are_taken(woken: list[str]) -> None:
+    home = project("shop")
+    first = put_in_spool(home, b"{}")[0]
+    Spool.objects.create(pk=first.pk + room.MOST_WAITING, project_id=home.pk, received_at=NOW, kind="plain", body=b"{}")
+
+    answer = client(Role.OPERATOR).post("/api/system/errors", {"project": "shop", "message": "broken"}, format="json")
+
+    assert answer.status_code == 429
+    assert int(answer["Retry-After"]) == room.RETRY_SECONDS
+    assert Spool.objects.count() == 2
+
+
+def test_on_a_disk_that_is_nearly_full_nothing_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    project("shop")
+    monkeypatch.setattr(room, "FREE_BYTES", 2**62)
+    monkeypatch.setattr(room, "FREE_SHARE", 1.1)
+
+    answer = client(Role.OPERATOR).post("/api/system/errors", {"project": "shop", "message": "broken"}, format="json")
+
+    assert answer.status_code == 503
+    assert int(answer["Retry-After"]) == room.RETRY_SECONDS
     assert not Spool.objects.exists()

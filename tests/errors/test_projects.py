@@ -1,11 +1,13 @@
 """Projects and keys: made, changed and deleted, with everything that hangs on them."""
 
+import threading
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.db import connection, transaction
 
 from alerting import services as alerting
 from alerting.models import Alert
@@ -24,7 +26,7 @@ from errors.models import (
     Spool,
     Undigestible,
 )
-from errors.services import alarms, keys, projects
+from errors.services import alarms, keys, merging, policy, projects, telling
 from notifications.rules import Level
 from sysops.access.models import AuditEntry
 from sysops.events.models import Event as Published
@@ -65,6 +67,7 @@ def test_two_projects_cannot_have_the_same_slug() -> None:
         ({"allowed_origins": ["shop.example"]}, "allowed_origins"),
         ({"allowed_origins": ["https://shop.example/"]}, "allowed_origins"),
         ({"allowed_origins": "https://shop.example"}, "allowed_origins"),
+        ({"allowed_origins": ["http://["]}, "allowed_origins"),
         ({"scrub_fields": ["iban", " "]}, "scrub_fields"),
         ({"scrub_fields": ["x"] * 101}, "scrub_fields"),
         ({"retention_days": 0}, "retention_days"),
@@ -109,6 +112,31 @@ def test_the_issues_of_a_project_follow_it_to_another_service() -> None:
     there.refresh_from_db()
     elsewhere.refresh_from_db()
     assert (there.service.slug, elsewhere.service.slug) == ("checkout", "blog")  # type: ignore[union-attr]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_issue_of_a_batch_that_is_being_stored_follows_its_project_too() -> None:
+    row = project(service=service("shop"))
+    done = threading.Event()
+
+    def move() -> None:
+        try:
+            projects.change_project(row, {"service": service("checkout")}, by=BY, at=NOW)
+            done.set()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=move)
+    with transaction.atomic():
+        merging.keep_groupings()  # as a batch does that has read the service already
+        thread.start()
+        done.wait(0.5)
+        there = issue(row)
+    thread.join(10)
+
+    assert done.is_set()
+    there.refresh_from_db()
+    assert there.service.slug == "checkout"  # type: ignore[union-attr]
 
 
 def test_a_dsn_leads_to_the_project_with_its_public_key() -> None:
@@ -200,3 +228,31 @@ def test_a_project_that_nobody_deleted_is_left_alone() -> None:
 
     assert projects.remove_deleted(now=clock()) is False
     assert Event.objects.count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_alert_of_a_batch_that_is_being_stored_loses_its_words_too() -> None:
+    policy.ensure_defaults()
+    row = project()
+    done = threading.Event()
+
+    def restrict() -> None:
+        try:
+            projects.change_project(row, {"restricted": True}, by=BY, at=NOW)
+            done.set()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=restrict)
+    with transaction.atomic():
+        merging.keep_groupings()
+        known = Project.objects.get(pk=row.pk)
+        thread.start()
+        done.wait(0.5)
+        found = issue(row, "TheftError", "stolen", severity="critical")
+        found.project = known
+        telling.tell_worse(found, at=NOW)
+    thread.join(10)
+
+    assert done.is_set()
+    assert Alert.objects.get().title == f"{row.name}: Issue {found.pk}"

@@ -170,3 +170,8 @@ def test_a_hostile_message_does_not_stop_the_clock() -> None:
     began = time.process_time()
     assert decide([pattern], [hostile], spread()).rule is None
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("conditions", [{"message": "a\0b"}, {"tag": {"a\0b": "x"}}, {"tag": {"": "x"}}])
+def test_what_the_database_cannot_keep_is_refused_in_words(conditions: dict[str, object]) -> None:
+    assert conditions_problem(conditions)

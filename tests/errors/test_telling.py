@@ -12,10 +12,11 @@ from alerting.models import Alert
 from alerting.services import release_held
 from catalogue.models import Service
 from errors.message_links import links_for
-from errors.models import Announcement, Issue
+from errors.models import Announcement, Issue, SeverityRule
 from errors.rules import Severity
+from errors.services import bulletins, policy, telling
 from errors.services import issues as steps
-from errors.services import policy, telling
+from errors.services.projects import change_project
 from errors.services.ticking import tick
 from notifications.models import Message
 from tests.errors.growth import TICK, arrive, grow, grow_all, kinds, person, run_clock, service, team
@@ -342,3 +343,122 @@ def test_a_message_offers_its_reader_the_next_steps_and_a_stranger_none() -> Non
     assert (
         links_for({"url": f"https://evil.example/admin/errors/issue/{found.pk}/change/"}, person=ada.pk, at=NOW) == {}
     )
+
+
+def test_the_words_of_a_restricted_project_are_in_no_message_and_no_alert() -> None:
+    home = project("vault", restricted=True, service=service("vault", team("vault", "ada")))
+    home_rule = SeverityRule.objects.create(
+        slug="key", name="The key of the vault", severity="critical", project=home, conditions={"message": "*stolen*"}
+    )
+    found = arrive(home, digested("TheftError", "stolen", release="heist@1", environment="cellar"))
+    for number in range(5):
+        arrive(home, digested("TheftError", f"stolen {number}", level="error", release="heist@1"))
+    steps.assign(found, person("ada"), by=BY, at=NOW)
+    run_clock(NOW, NOW + 20 * MINUTE, step=MINUTE)
+
+    said = [str(row) for row in Alert.objects.values_list("title", "detail")]
+    said += [str(row.context) for row in Message.objects.all()]
+
+    assert said
+    for word in ("Theft", "stolen", "heist", "cellar", "payment", home_rule.name):
+        assert not [each for each in said if word in each], word
+
+
+def test_a_project_that_becomes_restricted_takes_its_words_out_of_its_alerts() -> None:
+    home = project()
+    for number in range(5):
+        arrive(home, digested("TheftError", f"stolen {number}", level="fatal"))
+    before = Message.objects.count()
+
+    change_project(home, {"restricted": True}, by=BY, at=NOW + MINUTE)
+
+    assert not [row for row in Alert.objects.values_list("title", "detail") if "Theft" in str(row)]
+    assert Alert.objects.filter(resolved_at=None).count() == 4
+    assert Message.objects.count() == before
+
+
+def test_a_critical_issue_after_the_hour_is_an_alert_of_its_own_however_steadily_they_come() -> None:
+    home = project()
+    for number in range(6):
+        found = arrive(home, digested("Error", f"number {number}", level="fatal"), at=NOW + number * 50 * MINUTE)
+
+    assert Alert.objects.filter(key=f"errors.issue:{found.pk}").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_issue_told_of_while_a_batch_of_it_is_settled_is_not_told_of_as_new_again() -> None:
+    found = arrive(project())
+    settled = threading.Event()
+    go_on = threading.Event()
+
+    def told_meanwhile(*args: object, **values: object) -> None:
+        settled.set()
+        go_on.wait(timeout=20)
+        real(*args, **values)  # type: ignore[arg-type]
+
+    real = bulletins._note
+
+    def post() -> None:
+        try:
+            told(NOW)
+        finally:
+            connection.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bulletins, "_note", told_meanwhile)
+        poster = threading.Thread(target=post)
+        poster.start()
+        assert settled.wait(timeout=20)
+        grower = threading.Thread(target=lambda: _grow_apart(found))
+        grower.start()
+        grower.join(timeout=1)  # it waits for the message that is being posted, or has not looked yet
+        go_on.set()
+        poster.join(timeout=20)
+        grower.join(timeout=20)
+
+    row = Announcement.objects.get(key=f"issue:{found.pk}")
+    assert (row.times_told, row.told_at, row.data) == (1, NOW, {"news": "worse"})
+    assert row.next_at == NOW + 5 * MINUTE
+
+
+def _grow_apart(found: Issue) -> None:
+    try:
+        grow(found, digested(at=NOW), at=NOW, accounts=2)
+    finally:
+        connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_alert_of_many_does_not_end_while_a_batch_adds_to_it() -> None:
+    home = project()
+    for number in range(5):
+        arrive(home, digested("Error", f"number {number}", level="fatal"))
+    for row in Issue.objects.all():
+        steps.acknowledge(row, by=BY, at=NOW)
+    ender = threading.Thread(target=lambda: _tick_apart(NOW + MINUTE))
+
+    with transaction.atomic():
+        arrive(home, digested("Error", "one more", level="fatal"), at=NOW + MINUTE)
+        ender.start()
+        ender.join(timeout=2)
+    ender.join(timeout=20)
+
+    assert Alert.objects.filter(key=f"errors.critical:{home.pk}", resolved_at=None).exists()
+
+
+def _tick_apart(at: datetime) -> None:
+    try:
+        tick(now=lambda: at)
+    finally:
+        connection.close()
+
+
+def test_an_acknowledged_issue_that_becomes_critical_is_an_alert_of_its_own_also_in_a_storm() -> None:
+    home = project()
+    found = steps.acknowledge(arrive(home), by=BY, at=NOW)
+    for number in range(5):
+        arrive(home, digested("Error", f"number {number}", level="fatal"))
+
+    grow(found, digested(level="fatal", at=NOW + MINUTE), at=NOW + MINUTE)
+
+    assert Alert.objects.filter(key=f"errors.issue:{found.pk}", resolved_at=None).exists()

@@ -4,9 +4,12 @@ from datetime import timedelta
 
 import pytest
 
+from catalogue.models import Service
 from errors.models import Issue
+from errors.rules import Severity
 from errors.services import issues as steps
 from errors.services import policy
+from errors.services.projects import delete_project
 from errors.services.ticking import tick
 from notifications.models import Message
 from tests.errors.growth import arrive, kinds, person, run_clock, service, team
@@ -111,3 +114,36 @@ def test_a_tick_with_nothing_to_do_asks_little(django_assert_max_num_queries: ob
     tick(now=clock())
     with django_assert_max_num_queries(20):  # type: ignore[operator]
         assert set(tick(now=clock()).values()) == {0}
+
+
+def test_of_a_project_that_is_deleted_no_deadline_is_missed_and_nothing_comes_back() -> None:
+    home = project()
+    waiting = arrive(home)
+    ignored = steps.ignore(arrive(home, digested("Error", "ignored", level="fatal")), by=BY, at=NOW, until=NOW + HOUR)
+    Message.objects.all().delete()
+    delete_project(home, by=BY, at=NOW + MINUTE)
+
+    run = tick(now=clock(NOW + 5 * HOUR))
+
+    assert set(run.values()) == {0}
+    assert Issue.objects.get(pk=waiting.pk).breached_at is None
+    assert Issue.objects.get(pk=ignored.pk).status == "ignored"
+    assert not kinds()
+
+
+def test_a_deadline_that_was_held_back_is_told_of_only_if_it_is_still_near_or_missed() -> None:
+    shop = service("shop", team("shop", "ada"))
+    near, missed = (arrive(project(service=shop), digested("Error", f"number {number}")) for number in range(2))
+    tick(now=clock(NOW))
+    Message.objects.all().delete()
+    Service.objects.filter(pk=shop.pk).update(state="maintenance")
+    tick(now=clock(NOW + 4 * HOUR - MINUTE))
+    steps.set_severity(near, Severity.LOW, by=BY, at=NOW + 4 * HOUR - MINUTE)
+    tick(now=clock(NOW + 4 * HOUR))
+    Service.objects.filter(pk=shop.pk).update(state=shop.state)
+
+    tick(now=clock(NOW + 4 * HOUR + MINUTE))
+
+    missed.refresh_from_db()
+    assert missed.breached_at == NOW + 4 * HOUR
+    assert [kind for kind in kinds() if kind.startswith("errors.sla")] == ["errors.sla_breached"]
