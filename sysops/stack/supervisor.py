@@ -25,6 +25,7 @@ from sysops.stack.programs import ROOT, Program, launched
 
 PR_SET_CHILD_SUBREAPER = 36
 LOOK_SECONDS = 0.3
+AFTER_FAILURE_SECONDS = 1.0
 QUICK_DEATH_SECONDS = 20.0
 LONGEST_DELAY_SECONDS = 30.0
 LONGEST_LINE_BYTES = 16 * 1024
@@ -82,7 +83,9 @@ class Life:
             )
         self.started = time.monotonic() + pause
         self.last_exit = None
-        known["watcher"].args = self.arguments(pause)  # type: ignore[attr-defined]
+        watcher = known["watcher"]
+        _let_go_of_the_dead(watcher)
+        watcher.args = self.arguments(pause)  # type: ignore[attr-defined]
         return True
 
     def after_reap(self, **known: object) -> bool:
@@ -99,11 +102,25 @@ class Life:
         return launched(program.argv, user=program.user, death=program.death, delay=pause)[1:]
 
 
+def _let_go_of_the_dead(watcher: object) -> None:
+    """Stop listening to processes that circus dropped without reaping them.
+
+    It does so with one that dies between its look for the dead and its look for missing ones. Their pipes are closed
+    by the collector, the next process gets the same numbers, and "fd added twice" ends all supervision.
+    """
+    redirector = watcher.stream_redirector  # type: ignore[attr-defined]
+    for fd, (_, process, _) in list(redirector.pipes.items()):
+        if process.pid not in watcher.processes:  # type: ignore[attr-defined]
+            redirector.remove_fd(fd)
+            process.stop()
+
+
 class Supervisor:
     """Runs programs. Use it inside one running event loop, `start` first and `stop` last."""
 
     def __init__(self, programs: Sequence[Program], *, say: Say) -> None:
         self.programs = sorted(programs, key=lambda program: program.order)
+        self._say = say
         self._lives = {program.name: Life(program, say) for program in self.programs}
         logging.getLogger("circus").setLevel(logging.ERROR)
         become_subreaper()
@@ -175,7 +192,11 @@ class Supervisor:
 
     async def _manage(self) -> None:
         while not self._ending:
-            await self._arbiter.manage_watchers()
+            try:
+                await self._arbiter.manage_watchers()
+            except Exception as exc:  # noqa: BLE001 - said, and looked again: ending here, nothing would ever be restarted
+                self._say("sysops", f"Looking after the programs failed, and is tried again: {exc!r}")
+                await asyncio.sleep(AFTER_FAILURE_SECONDS)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _wait_until_ready(self, program: Program) -> None:
