@@ -1,5 +1,6 @@
 """An event as SDKs write it, made what is stored: known fields in one form, all else left out or bounded. Pure."""
 
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -181,7 +182,7 @@ def _message(walker: Walker, given: object) -> dict[str, object]:
     template, formatted = walker.text(given.get("message")), walker.text(given.get("formatted"))
     params = given.get("params")
     if params:
-        made["params"] = walker.value(params)
+        made["params"] = _without_secrets(walker, template, walker.value(params))
     if template:
         made["message"] = template
     if formatted or template:
@@ -189,14 +190,29 @@ def _message(walker: Walker, given: object) -> dict[str, object]:
     return made
 
 
+def _without_secrets(walker: Walker, template: str, params: object) -> object:
+    """The parameters without those that the template names as secrets: `password=%s`."""
+    if not isinstance(params, list | dict) or not walker.scrubber.may_change([template]):
+        return params
+    entries = params.items() if isinstance(params, dict) else enumerate(params)
+    marks = {name: f"p9{number}9x" for number, (name, _) in enumerate(entries)}
+    marked = _filled(template, marks if isinstance(params, dict) else list(marks.values()))
+    shown = walker.scrubber.text(marked)
+    gone = [name for name, mark in marks.items() if mark in marked and mark not in shown]
+    for name in gone:
+        params[name] = MASK
+    return params
+
+
 def _filled(template: str, params: object) -> str:
     """The template with its parameters. Not by `%`: a report must not ask for a thousand million blanks."""
-    waiting = iter(params if isinstance(params, list) else [])
+    listed = params if isinstance(params, dict) else dict(enumerate(params)) if isinstance(params, list) else {}
+    texts = {name: str(value)[:1_000] for name, value in listed.items() if value is not None}
+    places = itertools.count()
 
     def put(found: re.Match[str]) -> str:
-        name = found[1] or found[2]
-        by_name = params.get(name) if isinstance(params, dict) else next(waiting, None)
-        return found.group() if by_name is None else str(by_name)[:1_000]
+        name = (found[1] or found[2]) if isinstance(params, dict) else next(places)
+        return texts.get(name, found.group())
 
     return _PLACE.sub(put, template) if params else template
 
@@ -266,6 +282,7 @@ def _modules(walker: Walker, given: object) -> object:
         return None
     if walker.dirty:
         walker.clean_names(given)
+        given = {n: walker.text(v, bounds.NAME) if isinstance(v, str) else v for n, v in given.items()}
     names = walker.names
     if (
         len(given) > _MODULES

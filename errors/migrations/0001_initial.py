@@ -411,7 +411,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('key', models.CharField(max_length=64)),
-                ('value', models.CharField(max_length=200)),
+                ('value', models.CharField(max_length=250)),
                 ('quantity', models.PositiveBigIntegerField()),
                 ('last_seen', models.DateTimeField()),
                 ('grouping', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tags', to='errors.grouping')),

@@ -64,7 +64,7 @@ class TagValue(models.Model):
 
     grouping = models.ForeignKey(Grouping, on_delete=models.CASCADE, related_name="tags")
     key = models.CharField(max_length=64)
-    value = models.CharField(max_length=200)
+    value = models.CharField(max_length=250)
     quantity = models.PositiveBigIntegerField()
     last_seen = models.DateTimeField()
 

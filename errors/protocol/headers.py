@@ -1,6 +1,7 @@
 """Lines of headers: one JSON object each, read as leniently as can be without guessing."""
 
 import json
+import math
 
 import orjson
 
@@ -10,8 +11,8 @@ MANY_BRACKETS = 200  # below this nothing is nested too deeply for orjson to wri
 def parse(line: bytes) -> dict[str, object] | None:
     """The object in a line; None when there is none.
 
-    Half a surrogate pair, as JavaScript's cut strings have it, bytes that are not UTF-8 and NaN cost the value, not
-    the envelope.
+    Half a surrogate pair, as JavaScript's cut strings have it, bytes that are not UTF-8, NaN and numbers beyond all
+    bounds cost the value, not the envelope.
     """
     try:
         found = orjson.loads(line)
@@ -28,10 +29,21 @@ def _brackets(line: bytes) -> int:
 
 def _mended(line: bytes) -> object:
     try:
-        found = json.loads(line.decode("utf-8", "replace"), parse_constant=lambda _: None)
+        found = json.loads(
+            line.decode("utf-8", "replace"), parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole
+        )
         return orjson.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def _whole(digits: str) -> int | float | None:
+    return int(digits) if len(digits) < 20 else _finite(digits)  # Python refuses to read thousands of digits
 
 
 def _writable(found: dict[str, object]) -> bool:
