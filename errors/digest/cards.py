@@ -9,6 +9,7 @@ _RUN = re.compile(r"\d(?:[ \-]?\d){12,}", re.ASCII)
 _GROUP = re.compile(r"\d+", re.ASCII)
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _LONG = (16, 17, 18, 19)
+_GROUPS = 6  # that a number is written in at most; a flood of single digits would else take seconds
 
 
 def places_of_cards(text: bytes) -> list[int]:
@@ -80,12 +81,14 @@ def _cards_in(text: str, run: re.Match[str]) -> Iterator[tuple[int, int]]:
 
 def _card_at(text: str, groups: list[tuple[int, int]], first: int) -> int | None:
     """The last of the groups that make up a card beginning with the first, if they do."""
-    digits = ""
-    for index in range(first, len(groups)):
-        start, end = groups[index]
-        if len(digits) + end - start > 19:
+    digits, end = "", min(first + _GROUPS, len(groups))
+    if groups[end - 1][1] - groups[first][0] < 13:
+        return None
+    for index in range(first, end):
+        begun, ended = groups[index]
+        if len(digits) + ended - begun > 19:
             return None
-        digits += text[start:end]
+        digits += text[begun:ended]
         if is_card(digits):
             return index
     return None

@@ -33,9 +33,14 @@ _VARIABLE = re.compile(
 )
 _POINTER = re.compile(r"0x[0-9a-f]+|(?<=[$@/_#])\d+|(?<=lambda)\d+|\d{4,}", re.IGNORECASE | re.ASCII)
 _BUILD = re.compile(
-    r"(?<=[.\-_])(?=[0-9a-f]*\d)[0-9a-f]{6,}(?=[.\-_/]|\Z)|\?.*\Z|#.*\Z|\bv?\d+\.\d+\.\d+[\w.\-]*", re.I | re.A
+    r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|(?<=/)\d+(?=/|\Z)"
+    r"|(?<=[.\-_])(?=[a-z]*\d|(?-i:[\w\-]*[A-Z]{2}|[\w\-]*[A-Z]\.))[\w\-]{8}(?=\.(?:[cm]?js|css)\b)"  # of Vite, Rollup
+    r"|(?<=[.\-_])(?=[0-9a-f]*\d)[0-9a-f]{6,}(?=[.\-_/]|\Z)|\?.*\Z|#.*\Z|\bv?\d+\.\d+\.\d+[\w.\-]*",
+    re.I | re.A,
 )
-_HOST = re.compile(r"^[a-z][a-z0-9+.\-]*://[^/]*|^.*(?:site-packages|dist-packages|node_modules)/", re.I | re.A)
+_HOST = re.compile(
+    r"^(?:blob:)?[a-z][a-z0-9+.\-]*://[^/]*|^.*(?:site-packages|dist-packages|node_modules)/", re.I | re.A
+)
 _NAMELESS = frozenset({"", "?", "<anonymous>", "anonymous", "<unknown>", "(anonymous)"})
 
 
@@ -54,10 +59,10 @@ def group(event: Mapping[str, object], fingerprint: list[str], *, clean: Clean) 
 
 
 def _by_fingerprint(event: Mapping[str, object], fingerprint: list[str], clean: Clean) -> tuple[bytes, str]:
-    parts = ["fingerprint"]
+    parts, default = ["fingerprint"], list[str]()
     for part in fingerprint:
         if _DEFAULT.search(part):
-            default, _ = _default(event, clean)
+            default = default or _default(event, clean)[0]  # once: a fingerprint may ask for it twenty times
             parts += ["default", *default, _DEFAULT.sub("", part)]
         else:
             parts += ["own", part]
@@ -76,7 +81,7 @@ def _default(event: Mapping[str, object], clean: Clean) -> tuple[list[str], str]
     if places[0:]:
         return ["stack", *places], _words("stack trace", reversed(places))
     transaction = str(event.get("transaction") or "")
-    return ["nothing", str(event.get("platform")), transaction], _words("transaction", [transaction or "none"])
+    return ["nothing", str(event.get("platform")), _module(transaction)], _words("transaction", [transaction or "none"])
 
 
 def _by_exceptions(
@@ -102,17 +107,14 @@ def _by_exceptions(
 def _places(frames: list[Frame]) -> list[str]:
     """Where the frames are: those of the application, or all when there are none; no line numbers.
 
-    A frame that repeats counts once: how deep a recursion went does not matter.
+    A place counts once, where it stands innermost: how deep a recursion went does not matter, also when two functions
+    call each other.
     """
     own = [frame for frame in frames if frame.get("in_app") is True]
-    places: list[str] = []
-    for frame in own or frames:
-        place = _place(frame)
-        if place and (not places or place != places[-1]):
-            places.append(place)
+    places = list(dict.fromkeys(place for frame in reversed(own or frames) if (place := _place(frame))))
     if not places and own:
         return _places([frame for frame in frames if frame.get("in_app") is not True])
-    return places[-_INNERMOST:]
+    return places[:_INNERMOST][::-1]
 
 
 def _place(frame: Frame) -> str:

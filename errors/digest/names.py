@@ -1,5 +1,7 @@
 """Which names of fields hold secrets or addresses. Pure; decisions are remembered, because names repeat."""
 
+import re
+
 from errors.digest import bounds
 
 PLAIN, SECRET, ADDRESS, LONG = 0, 1, 2, 3
@@ -12,6 +14,9 @@ _CONTAINED = (
 _WHOLE = frozenset(
     {"pass", "pw", "psw", "auth", "xauth", "session", "sid", "pin", "otp", "totp", "cvv", "cvc", "cvv2", "ssn", "iban"}
 )
+# As a name's last word: db_pass, smtpPass, not bypass.
+_LAST = frozenset({"pass", "pw", "psw", "pin", "otp", "totp", "cvv", "cvc", "ssn"})
+_LAST_WORD = re.compile(r"(?:[A-Z]?[a-z0-9]+|[A-Z0-9]+)\Z", re.ASCII)
 _HARMLESS = frozenset(
     {
         "tokenizer", "tokentype", "tokencount", "tokens", "maxtokens", "totaltokens", "prompttokens",
@@ -50,6 +55,9 @@ class Names(dict[str, int]):
         """The decision for a name of any length, not remembered."""
         bare = bare_name(name)
         if bare in self.own or bare in _WHOLE:
+            return SECRET
+        last = _LAST_WORD.search(name[-8:])
+        if last and last[0].lower() in _LAST:
             return SECRET
         if bare not in _HARMLESS:
             for part in self.contained:

@@ -43,25 +43,72 @@ _HEADER = re.compile(
 _BEARER = re.compile(r"(?P<head>\b(?i:bearer)\s+)(?!\[redacted\])[^\s\"',;<>]{4,}", re.ASCII)
 _BASIC = re.compile(r"(?P<head>\b(?i:basic)\s+)(?=\S*[0-9A-Z=])[\w.~+/=\-]{6,}", re.ASCII)
 _SHAPES = re.compile(
-    r"(?<![\w\-])eyJ[\w\-]{6,}\.[\w\-]+(?:\.[\w\-]*)*"
+    r"(?<![\w\-])eyJ[\w\-]{6,}\.(?:[\w\-]+|(?=\.))(?:\.[\w\-]*)*"
     r"|-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
     re.ASCII | re.DOTALL,
 )
+# Tokens told by how their makers begin them, whatever stands before.
+_TOKENS = re.compile(
+    r"(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|glpat-[\w\-]{16,}|xox[a-z]-[\w\-]{10,}"
+    r"|AKIA[A-Z0-9]{16}(?![A-Za-z0-9])|[sr]k_(?:live|test|prod)_\w{10,}|sk-(?=[\w\-]{0,60}\d)[\w\-]{20,}"
+    r"|AIza[\w\-]{30,}|npm_\w{30,}|hf_\w{30,}|shpat_\w{20,}|pypi-[\w\-]{30,}|SG\.[\w\-]{16,}\.[\w\-]{16,})"
+    r"|(?<=hooks\.slack\.com/services/)[\w/]{10,}|(?<=/bot)\d{6,}:[\w\-]{20,}",
+    re.ASCII,
+)
+_BEGINNINGS = ("_", "-", "AKIA", "AIza", "SG.", "/bot", "slack")
+# Short names of secrets, which are ordinary words too: only where a quote or nothing parts them from : or =.
+_SHORT = r"(?<![\w\-])(?:pass|pw|x?auth|pin|t?otp|sid|cvv|cvc|ssn)"
+_NAMED = re.compile(
+    rf"(?P<head>{_SHORT}\\*[\"']\]?\s*(?:=>|[:=])\s*|{_SHORT}=|signature=|(?<![\w\-])sig=|[?&]code=)"
+    rf"{_KEPT}(?:{_QUOTED}|{_BARE})",
+    _FLAGS,
+)
+# `password: correct horse`: what goes on behind the first word, up to a mark or to what is named anew.
+_PROSE = re.compile(
+    r"(?P<head>\bpass(?:word|phrase|code|wd)s?\s?:[ \t]+\[redacted\])"
+    r"(?:[ \t]+(?![\w.\-]{1,40}\s?[=:])[^\s=:,;()\[\]{}\"'`<>&|]+){1,8}",
+    _FLAGS,
+)
+_SAID = re.compile(
+    r"(?P<head>\b(?:pass(?:word|phrase|code|wd)\s+(?:(?:is|was|to)\s+)?|identified\s+by\s+))"
+    + _KEPT
+    + r"(?:(?P<quote>')[^'\r\n]+(?=')|(?=\S*\d)[^\s,;'\"]+)",
+    _FLAGS,
+)
+_INSERT, _VALUES = re.compile(r"\b(?:insert|replace)\s+into\b", _FLAGS), re.compile(r"\bvalues?\b", _FLAGS)
+_LITERAL = re.compile(r"'(?:[^']|'')*'")
+_BEGINS_KEY = "PRIVATE KEY-----"
+_OF_KEY = re.compile(  # a text of nothing but a line of such a key; a hash of hexadecimal digits is none
+    rb"\"(?:\\[nrt\"]|[\s'(+,])*(?=[0-9a-f]*[^0-9a-f\"])[A-Za-z0-9+/]{40,}={0,2}(?:\\[nrt\"]|\\\\[nr]|[\s'),+])*\""
+)
 _ADDRESS = re.compile(r"(?<![\w.+\-])(?<!://)[\w.+\-]+(?P<at>@|%40)(?P<domain>(?:[\w\-]+\.)+[^\W\d_]{2,})")
 
-_WORD, _SCHEME, _URL, _EMAIL, _CARD = 1, 2, 4, 8, 16  # why a text is read
-_ALL = 31
+_WORD, _SCHEME, _URL, _EMAIL, _CARD, _NAME = 1, 2, 4, 8, 16, 32  # why a text is read
+_BITS, _ALL = 6, 63
 # What the patterns above need, with something after it. Each begins with a rare letter: looking for one letter is ten
 # times as fast as looking for a choice of them.
 _LETTERS = (
-    (re.compile(rb'k(?:e[ny]|ie)(?!")'), _WORD),  # token, …key, cookie, PRIVATE KEY
+    # token, …key, cookie, PRIVATE KEY; AKIA…, sk_live_, sk-, hooks.slack.com
+    (re.compile(rb'k(?:(?:e[ny]|ie)(?!")|ia(?<=akia)|_(?<=[sr]k_)(?:live|test|prod)_|-(?<=sk-)|s\.slack)'), _WORD),
     (re.compile(rb'w(?:d|ord)(?!")'), _WORD),  # pwd, passwd, password
-    (re.compile(rb'z(?:ation)(?!")'), _WORD),  # authorization
-    (re.compile(rb'cre(?:t|dential)(?!")'), _WORD),  # secret, credential
+    (re.compile(rb'z(?:ation(?!")|a(?<=aiza))'), _WORD),  # authorization; AIza…
+    (re.compile(rb'cre(?:t(?!")|dential(?!")|ate (?:user|role))'), _WORD),  # secret, credential
     (re.compile(rb'pass(?:phrase|code)(?!")'), _WORD),
     (re.compile(rb"j(?<=eyj)"), _WORD),
-    (re.compile(rb"b(?:earer|asic)"), _SCHEME),
+    (re.compile(rb"b(?:earer|asic|ot\d)"), _SCHEME),  # …; api.telegram.org/bot123:…
+    (re.compile(rb"_(?<=(?:gh[pousr]|npm|pat|\Whf)_)"), _WORD),  # ghp_…, github_pat_…, shpat_…
+    (re.compile(rb"-(?<=(?:glpat|\Wpypi|.xox[a-z])-)"), _WORD),
+    (
+        re.compile(
+            rb"=(?<=[shwnpdvcge]=)(?:(?<=(?:pass|auth)=)|(?<=pw=)|(?<=(?:pin|otp|sid|cvv|cvc|ssn|sig)=)"
+            rb"|(?<=nature=)|(?<=[?&]code=))"
+        ),
+        _NAME,
+    ),
+    (re.compile(rb"\\(?<=[shwnpdvc]\\)(?:(?<=(?:pass|auth)\\)|(?<=pw\\)|(?<=(?:pin|otp|sid|cvv|cvc|ssn)\\))"), _NAME),
+    (re.compile(rb"'(?<=[shwnpdvc]')(?:(?<=(?:pass|auth)')|(?<=pw')|(?<=(?:pin|otp|sid|cvv|cvc|ssn)'))"), _NAME),
 )
+_SENDGRID = re.compile(rb"G\.(?<=SG\.)")
 _BARE_NAME = re.compile(rb'"[a-z_]{0,40}"')
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 
@@ -85,6 +132,10 @@ class Scrubber:
             rf"(?:[\[{{(]*\s*{_QUOTED}|{_AFTER_SCHEME}|(?![A-Za-z_][\w.]*[(\[])(?=[^\s,;)\]}}]*\d){_BARE})",
             _FLAGS,
         )
+        self._word = re.compile(words, _FLAGS)
+        around, new_line = r"[^\"\r\n]{0,40}", r"(?:\r?\n|\\r\\n|\\n)"
+        named = rf"\bname=\\*\"{around}(?:{words}){around}\""
+        self._in_form = re.compile(rf"(?P<head>{named}{new_line}{new_line})[^\r\n\\]+", _FLAGS)
         self._stems = [max(parts, key=len).lower().encode() for parts in own]
         self._personal = personal
 
@@ -105,16 +156,35 @@ class Scrubber:
             text = _PASSWORD_IN_URL.sub(_without_password, text)
         if why & _WORD:
             if assigned is self._assigned:
-                text = _HEADER.sub(_without_value, text)
+                text = self._written(text)
             text = assigned.sub(_without_value, text)
+            if ": [redacted] " in text:
+                text = _PROSE.sub(r"\g<head>", text)
             if "eyJ" in text or "-----BEGIN" in text:
                 text = _SHAPES.sub(MASK, text)
+        if why & (_WORD | _SCHEME) and any(map(text.__contains__, _BEGINNINGS)):
+            text = _TOKENS.sub(MASK, text)
+        if why & _NAME and assigned is self._assigned:
+            text = _NAMED.sub(_without_value, text)
         if why & _SCHEME:
             text = _BASIC.sub(_without_rest, _BEARER.sub(_without_rest, text))
         if why & _CARD:
             text = mask_cards(text, MASK)
         if why & _EMAIL and self._personal:
             text = _ADDRESS.sub(_without_name, text)
+        return text
+
+    def _written(self, text: str) -> str:
+        """The text without what headers, sentences, forms and statements of SQL say is a secret."""
+        text, low = _HEADER.sub(_without_value, text), text.lower()
+        if "pass" in low or "identified" in low:
+            text = _SAID.sub(_without_said, text)
+        if "name=" in low:
+            text = self._in_form.sub(_without_rest, text)
+        insert = _INSERT.search(text) if "into" in low else None
+        columns_end = _VALUES.search(text, insert.end()) if insert else None
+        if insert and columns_end and self._word.search(text, insert.end(), columns_end.start()):
+            text = text[: columns_end.end()] + _LITERAL.sub(f"'{MASK}'", text[columns_end.end() :])
         return text
 
     def json(self, dump: bytes, source: Iterable[Iterable[str]] = ()) -> bytes:
@@ -135,7 +205,10 @@ class Scrubber:
             if new is not literal:
                 pieces += [dump[done:start], new]
                 done = end
-        return b"".join([*pieces, dump[done:]]) if pieces else dump
+        if not pieces:
+            return dump
+        scrubbed = b"".join([*pieces, dump[done:]])
+        return _OF_KEY.sub(b'"%s"' % MASK.encode(), scrubbed) if _BEGINS_KEY.encode() in dump else scrubbed
 
     def may_change(self, texts: Iterable[str]) -> bool:
         """Whether one of the texts may hold a secret; False is certain."""
@@ -151,15 +224,17 @@ class Scrubber:
     def _places(self, dump: bytes) -> list[int]:
         """Where something stands that a pattern needs, and why it counts: more than there are secrets, never fewer."""
         low = dump.lower()
-        places = [found.start() * 32 + why for letters, why in _LETTERS for found in letters.finditer(low)]
+        places = [(found.start() << _BITS) + why for letters, why in _LETTERS for found in letters.finditer(low)]
         for stem in self._stems:
             if stem in low:
-                places += [place * 32 + _WORD for place in _all(low, stem)]
+                places += [(place << _BITS) + _WORD for place in _all(low, stem)]
         if b"@" in low:
-            places += [place * 32 + (_URL | _EMAIL) for place in _all(low, b"@")]
+            places += [(place << _BITS) + (_URL | _EMAIL) for place in _all(low, b"@")]
         if b"%" in low:
-            places += [place * 32 + _EMAIL for place in _all(low, b"%40")]
-        places += [place * 32 + _CARD for place in _within_texts(dump, places_of_cards(dump))]
+            places += [(place << _BITS) + _EMAIL for place in _all(low, b"%40")]
+        places += [(place << _BITS) + _CARD for place in _within_texts(dump, places_of_cards(dump))]
+        if b"G" in dump:
+            places += [(found.start() << _BITS) + _WORD for found in _SENDGRID.finditer(dump)]
         places.sort()
         return places
 
@@ -184,6 +259,10 @@ def _without_password(found: re.Match[str]) -> str:
 
 def _without_rest(found: re.Match[str]) -> str:
     return f"{found['head']}{MASK}"
+
+
+def _without_said(found: re.Match[str]) -> str:
+    return f"{found['head']}{found['quote'] or ''}{MASK}"
 
 
 def _without_name(found: re.Match[str]) -> str:
@@ -218,12 +297,12 @@ def _texts(dump: bytes, places: list[int]) -> Iterator[tuple[int, int, int]]:
     """The string literals that hold these places, each once: where it begins, where it ends, why it counts."""
     start, end, why = 0, 0, 0
     for place in places:
-        if place >> 5 < end:
-            why |= place & 31
+        if place >> _BITS < end:
+            why |= place & _ALL
             continue
         if end:
             yield start, end, why
-        start, why = _opening_quote(dump, place >> 5), place & 31
+        start, why = _opening_quote(dump, place >> _BITS), place & _ALL
         found = _STRING.match(dump, start)
         assert found is not None  # letters stand only within texts
         end = found.end()

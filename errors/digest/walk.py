@@ -15,6 +15,7 @@ _SLACK = 4_096  # read beyond a bound, so that a secret across it is recognised
 _SMALLEST_CARD = 10**12
 _CONTAINERS = (dict, list)  # as tuples: `dict | list` would be made anew for each of a thousand values
 _NUMBERS = (int, float)
+_BESIDE = ("name", "key", "Name", "Key")
 
 
 class Walker:
@@ -114,7 +115,7 @@ class Walker:
                 if decision and value is not None and not isinstance(value, bool):
                     node[name] = MASK
                     continue
-            if isinstance(value, str):
+            if type(value) is str:  # quicker than isinstance(), and JSON brings no others
                 if len(value) > longest:
                     node[name] = self.clean(value)
             elif isinstance(value, _CONTAINERS):
@@ -124,8 +125,8 @@ class Walker:
                 node[name] = number(value)
         if long_ones:
             self._cut_names(node)
-        if "value" in node and any(self._secret(node.get(beside)) for beside in ("name", "key")):
-            node["value"] = MASK  # {"name": "password", "value": …}
+        if ("value" in node or "Value" in node) and any(map(self._secret, map(node.get, _BESIDE))):
+            node["value" if "value" in node else "Value"] = MASK  # {"name": "password", "value": …}
 
     def _list(self, node: list[object], depth: int) -> None:
         if len(node) > ITEMS:

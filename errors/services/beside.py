@@ -9,6 +9,7 @@ from uuid import UUID, uuid4, uuid5
 
 import orjson
 
+from errors.digest.scrub import scrubber_of
 from errors.models import Attachment, CheckIn, Feedback
 from errors.protocol import event_id as event_ids
 from errors.protocol import headers, limits
@@ -55,6 +56,7 @@ class Beside:
     project_id: int
     event_id: UUID | None
     received_at: datetime
+    scrub_fields: frozenset[str] = frozenset()
     scrub_personal_data: bool = True
     check_ins: list[CheckIn] = field(default_factory=list)
     sessions: Counter[tuple[Slot, str]] = field(default_factory=Counter)
@@ -159,15 +161,16 @@ class Beside:
         wrote = text(content.get(message), 10_000)
         if not wrote:
             raise OddItem("The feedback says nothing.")
+        clean = scrubber_of(self.scrub_fields, personal=self.scrub_personal_data).text
         self.feedback.append(
             Feedback(
                 project_id=self.project_id,
                 feedback_id=known_as,
                 event_id=about,
-                name=text(content.get("name"), 200),
+                name=clean(text(content.get("name"), 200))[:200],
                 email="" if self.scrub_personal_data else text(content.get(email), 254),
-                message=wrote,
-                url=text(content.get("url"), 1_000),
+                message=clean(wrote),
+                url=clean(text(content.get("url"), 1_000))[:1_000],
                 received_at=self.received_at,
             )
         )

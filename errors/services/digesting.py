@@ -7,7 +7,7 @@ against nobody: the batch stays in the spool.
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -27,10 +27,15 @@ logger = logging.getLogger(__name__)
 LANES = 1  # how many may digest at the same time, each the reports of its own projects
 BATCH = 500
 BATCH_BYTES = 32 * 1024 * 1024  # of packed bodies; the first report of a batch may have more
+MEMORY = 64 * 1024 * 1024  # of what came out of reports that are stored together: a small body may unpack to 16 MiB
+WORK = 2.0  # seconds of making events of reports that are stored together
 DEATHS = 2  # of a report alone; then it is set apart
+COMES_BACK = 6  # seconds that a database is waited for which went away in the middle of a batch
 TRIES = 5  # of a transaction that another one got in the way of
 _LOCK = 7_305_022  # advisory lock space: one digest per lane
 
+# The database is away or full, or its tables are not ours yet.
+_NOBODYS_FAULT = (OperationalError, InterfaceError, ProgrammingError)
 _IN_THE_WAY = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
 _TAKE = """
@@ -53,15 +58,15 @@ def digest(*, now: Clock, seconds: float = 20.0, lane: int = 0) -> int:
     with _alone(lane) as alone:
         if not alone:
             return 0
-        done = _left_behind(lane, now=now)
+        done = _left_behind(lane, stop=stop, now=now)
         after = 0
         while time.monotonic() < stop:
             batch = _take(lane, first=after + 1)
             if batch:
                 # Ids behind this one are looked at again at the end: a slow writer may have committed one since.
-                after = batch[-1].id
-                _work_off(batch, lane, attempt=1, now=now)
-                done += len(batch)
+                count = _work_off(batch, lane, attempt=1, stop=stop, now=now)
+                after = batch[count - 1].id
+                done += count
             elif after:
                 after = 0
             else:
@@ -83,7 +88,7 @@ def _alone(lane: int) -> Iterator[bool]:
         (alone,) = cursor.fetchone() or (False,)
     try:
         yield alone
-    except (OperationalError, InterfaceError, ProgrammingError):
+    except _NOBODYS_FAULT:
         connection.close_if_unusable_or_obsolete()  # a lost session has lost its lock with it
         if alone:
             _forget(lane)
@@ -94,8 +99,8 @@ def _alone(lane: int) -> Iterator[bool]:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_LOCK, lane])
 
 
-def _left_behind(lane: int, *, now: Clock) -> int:
-    """Try what a dead worker held one by one; how many reports that were."""
+def _left_behind(lane: int, *, stop: float, now: Clock) -> int:
+    """Try what a dead worker held one by one, while there is time; how many reports that were."""
     left = DigestAttempt.objects.filter(lane=lane).first()
     if left is None:
         return 0
@@ -103,11 +108,13 @@ def _left_behind(lane: int, *, now: Clock) -> int:
     was_alone = left.first_id == left.last_id
     if reports:
         logger.warning("A digest died over %d reports; they are tried one by one", len(reports))
-    for report in reports:
+    for done, report in enumerate(reports, start=1):
         if was_alone and left.attempts >= DEATHS:
             _set_apart(report, "Its worker died each time it was digested.", now=now)
         else:
-            _work_off([report], lane, attempt=left.attempts + 1 if was_alone else 1, now=now)
+            _work_off([report], lane, attempt=left.attempts + 1 if was_alone else 1, stop=stop, now=now)
+        if time.monotonic() >= stop:
+            return done
     return len(reports)
 
 
@@ -119,28 +126,51 @@ def _take(lane: int, *, first: int, last: int = 2**63 - 1) -> list[Waiting]:
         return [Waiting(*row) for row in cursor.fetchall()]
 
 
-def _work_off(batch: Sequence[Waiting], lane: int, *, attempt: int, now: Clock) -> None:
-    at = now()
-    _begin(batch, lane, attempt=attempt, at=at)
-    settings = _settings({waiting.project_id for waiting in batch})
-    reports = [
+def _work_off(batch: Sequence[Waiting], lane: int, *, attempt: int, stop: float, now: Clock) -> int:
+    """Digest and store the first reports of the batch, all of them if there is time; how many that were."""
+    _begin(batch, lane, attempt=attempt, at=now())
+    done = 0
+    for reports in _portions(batch, _settings({waiting.project_id for waiting in batch})):
+        if not _store_or_part(reports, lane, stop=stop, now=now) and batch[done + len(reports) :]:
+            _begin(batch[done + len(reports) :], lane, attempt=1, at=now())
+        done += len(reports)
+        if time.monotonic() >= stop:
+            break
+    return done
+
+
+def _portions(batch: Sequence[Waiting], settings: Mapping[int, Settings]) -> Iterator[list[Report]]:
+    """The reports of the batch unpacked, no more of them at a time than there is memory for, nor for too long."""
+    portion, size, until = list[Report](), 0, time.monotonic() + WORK
+    for waiting in batch:
         # What belongs to no project any more is not looked at; storing throws it away.
-        unpacking.unpack(waiting, settings=settings[waiting.project_id])
-        if waiting.project_id in settings
-        else Report(waiting)
-        for waiting in batch
-    ]
+        known = settings.get(waiting.project_id)
+        report = unpacking.unpack(waiting, settings=known) if known else Report(waiting)
+        portion.append(report)
+        size += report.size
+        if size >= MEMORY or time.monotonic() >= until:
+            yield portion
+            portion, size, until = [], 0, time.monotonic() + WORK
+    if portion:
+        yield portion
+
+
+def _store_or_part(reports: Sequence[Report], lane: int, *, stop: float, now: Clock) -> bool:
+    """Store the reports; False: it had to be one by one, and those that cannot be stored are set apart."""
+    at = now()
     try:
         _store(reports, at=at)
-    except (OperationalError, InterfaceError, ProgrammingError):
-        raise  # the database is away or full, or its tables are not ours yet: no report's fault
     except Exception as exc:
-        logger.exception("A batch of %d reports could not be stored", len(batch))
-        if len(batch) == 1:
-            _set_apart(batch[0], _refusal(exc), now=now)
-            return
-        for waiting in batch:
-            _work_off([waiting], lane, attempt=1, now=now)
+        if isinstance(exc, _NOBODYS_FAULT) and not isinstance(exc.__cause__, psycopg.errors.ProgramLimitExceeded):
+            raise
+        logger.exception("A batch of %d reports could not be stored", len(reports))
+        if len(reports) == 1:
+            _set_apart(reports[0].waiting, _refusal(exc), now=now)
+        else:
+            for report in reports:
+                _work_off([report.waiting], lane, attempt=1, stop=stop, now=now)
+        return False
+    return True
 
 
 def _store(reports: Sequence[Report], *, at: datetime) -> None:
@@ -179,10 +209,14 @@ def _begin(batch: Sequence[Waiting], lane: int, *, attempt: int, at: datetime) -
 
 def _forget(lane: int) -> None:
     """Whoever wrote down what it began is alive: nothing it held is suspect."""
-    try:
-        DigestAttempt.objects.filter(lane=lane).delete()
-    except (OperationalError, InterfaceError):
-        logger.warning("The database is away; what was being digested is tried one by one when it is back")
+    for left in reversed(range(COMES_BACK)):  # a restart of PostgreSQL must not count as a death of the report
+        try:
+            DigestAttempt.objects.filter(lane=lane).delete()
+            return
+        except (OperationalError, InterfaceError):
+            if left:
+                time.sleep(1)
+    logger.warning("The database is away; what was being digested is tried one by one when it is back")
 
 
 def _settings(projects: Collection[int]) -> dict[int, Settings]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from errors.digest import bounds
+from errors.digest.making import cut
 from errors.growth import DigestedEvent, Growth
 from errors.models import Issue
 from errors.services import bulk, counting, raw
@@ -95,7 +97,7 @@ def _count(parts: Sequence[Part]) -> set[int]:
 def _tags(event: DigestedEvent) -> dict[str, str]:
     """The event's tags, and what is searched like one: its release, environment and level."""
     known = {"release": event.release, "environment": event.environment, "level": event.level}
-    return {**dict(event.tags), **{name: value for name, value in known.items() if value}}
+    return {**dict(event.tags), **{name: cut(value, bounds.TAG_VALUE) for name, value in known.items() if value}}
 
 
 def _update_groupings(parts: Sequence[Part], last_seen: Mapping[int, datetime]) -> None:

@@ -48,6 +48,12 @@ class Report:
     outcomes: Counter[tuple[str, Outcome, str]] = field(default_factory=Counter)  # category, outcome, reason
     problem: str = ""
 
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory are held for what came out of the report."""
+        attached = self.beside.attachments if self.beside else ()
+        return sum(len(event.payload) for event in self.events) + sum(len(each.body) for each in attached)
+
 
 def unpack(waiting: Waiting, *, settings: Settings) -> Report:
     """The report's events and what came beside them. Never raises for what the report holds."""
@@ -84,6 +90,7 @@ def _envelope(report: Report, settings: Settings) -> None:
         waiting.project_id,
         waiting.event_id or event_ids.parse(found.headers.get("event_id")),
         waiting.received_at,
+        scrub_fields=settings.scrub_fields,
         scrub_personal_data=settings.scrub_personal_data,
     )
     problems = []

@@ -159,3 +159,19 @@ def test_no_content_breaks_the_reading(content: Mapping[str, object], kind: str)
 
     with suppress(OddItem):
         Beside(1, uuid4(), NOW).add(Item(kind, {}, payload, len(payload)), position=0)
+
+
+def test_a_secret_in_feedback_is_not_kept() -> None:
+    shop = project(scrub_fields=["memberCode"])
+    wrote = "my password: hunter2 and memberCode=12ab, https://u:hunter2@x.example"
+
+    send(shop, item("user_report", {"event_id": uuid4().hex, "name": "token=hunter2", "comments": wrote}))
+    send(
+        shop,
+        item("feedback", {"contexts": {"feedback": {"message": wrote, "url": "https://x.example/?token=hunter2"}}}),
+    )
+
+    kept = str(list(Feedback.objects.filter(project=shop).values_list("name", "message", "url")))
+    assert Feedback.objects.filter(project=shop).count() == 2
+    assert "hunter2" not in kept
+    assert "12ab" not in kept

@@ -241,3 +241,11 @@ def test_an_older_report_that_comes_late_does_not_become_the_latest_event() -> N
     issue = Issue.objects.get(project=project)
     assert (issue.latest_event_id, issue.level, issue.last_release) == (newest.event_id, "fatal", "2.0")
     assert issue.last_seen == NOW
+
+
+def test_a_release_longer_than_the_value_of_a_tag_is_counted_cut() -> None:
+    found = support.report(support.project(), release="shop@" + "1" * 300)
+
+    value = TagValue.objects.get(grouping__issue=found, key="release").value
+    assert len(value) == 200
+    assert value.startswith("shop@111")

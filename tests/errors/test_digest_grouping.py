@@ -1,5 +1,6 @@
 """Which events are one issue, and which are not."""
 
+import time
 from datetime import UTC, datetime
 
 import orjson
@@ -44,6 +45,36 @@ def test_lines_values_variables_and_the_depth_of_a_recursion_do_not_matter(
     assert grouped(one) == grouped(other)
 
 
+@given(depth=st.integers(1, 120))
+@settings(max_examples=50, deadline=None)
+def test_the_depth_of_functions_that_call_each_other_does_not_matter_but_the_innermost_does(depth: int) -> None:
+    shallow = raised("pay", "dump_dict", "dump_list", "refuse")
+    deep = raised("pay", *["dump_dict", "dump_list"] * depth, "refuse")
+
+    assert grouped(deep) == grouped(shallow)
+    assert grouped(raised("pay", "a", "b", "a")) != grouped(raised("pay", "a", "b"))
+
+
+def test_files_whose_names_only_look_like_builds_differ() -> None:
+    files = [f"https://a.example/src/{name}.js" for name in ("user-settings", "user-DashPage", "user-messages")]
+
+    assert len({grouped(raised("pay", module=None, filename=file)) for file in files}) == 3
+
+
+def test_an_id_in_a_transaction_does_not_split_events_that_say_nothing_else() -> None:
+    assert grouped({"transaction": "/orders/7/edit"}) == grouped({"transaction": "/orders/12/edit"})
+    assert grouped({"transaction": "/orders"}) != grouped({"transaction": "/baskets"})
+
+
+def test_a_fingerprint_that_asks_for_the_default_often_costs_it_once() -> None:
+    chain = [{"type": "E", "value": "4111 1111 1111 " * 500}] * 50
+    before = time.process_time()
+
+    grouped({"exception": chain, "fingerprint": ["{{ default }}"] * 20})
+
+    assert time.process_time() - before < 2
+
+
 def test_type_function_module_and_cause_matter() -> None:
     hashes = {
         grouped(raised("pay")),
@@ -77,6 +108,12 @@ def test_frames_of_libraries_count_only_where_there_are_no_others() -> None:
         ("/x/site-packages/lib/a.py", "/other/venv/site-packages/lib/a.py"),
         ("app/shop-1.2.3/pay.rb", "app/shop-1.3.0/pay.rb"),
         ("C:\\app\\pay.cs", "C:/app/pay.cs"),
+        ("https://a.example/assets/index-DiwrgTd4.js", "https://a.example/assets/index-B7xQmlTA.js"),
+        ("https://a.example/orders/7/edit", "https://a.example/orders/12/edit"),
+        (
+            "blob:https://a.example/0aef5c90-04c6-4b6c-9a15-4e5b3a2f9d11",
+            "blob:https://b.example/1bef5c90-0406-4b6c-9a15-4e5b3a2f9d99",
+        ),
     ],
 )
 def test_files_without_a_module_count_without_host_build_and_place(one: str, other: str) -> None:

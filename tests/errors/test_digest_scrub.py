@@ -1,6 +1,7 @@
 """Secrets planted in an event do not come out of the digest, wherever they stand and however they are written."""
 
 import string
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from errors.digest.cards import find_cards, is_card, mask_cards
 from errors.digest.event import Settings, digest, load
 from errors.digest.names import ADDRESS, PLAIN, SECRET, Names
+from errors.digest.plain import from_plain
 from errors.digest.scrub import MASK, Scrubber, scrubber_of
 
 AT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -43,6 +45,16 @@ WRITTEN: list[Callable[[str], str]] = [
     "card_holder = {}".format,
     "password='''{}'''".format,
     "pwd={};host=db".format,
+    '{{"pass": "{}"}}'.format,
+    "{{'auth': '{}', 'a': 1}}".format,
+    "/login?sid={}&a=1".format,
+    "/file?X-Amz-Signature={}&a=1".format,
+    "connect(auth='{}')".format,
+    "password is {}".format,
+    "ALTER USER jane WITH PASSWORD '{}'".format,
+    "CREATE USER jane IDENTIFIED BY '{}'".format,
+    "INSERT INTO person (name, password) VALUES ('jane', '{}')".format,
+    'form-data; name="new_password"\r\n\r\n{}\r\n'.format,
 ]
 
 
@@ -149,6 +161,10 @@ def test_what_only_looks_like_a_secret_is_left_as_it_was() -> None:
         "KeyError: 'password'",
         "token=[Filtered]",
         "lodash@4.17.21",
+        "risk-based task-runner-for-something-9",
+        "3 passed, pass: 7, exit code=1",
+        "Password is required",
+        "INSERT INTO person (name) VALUES ('jane')",
     ]:
         assert SCRUBBER.text(text) == text
 
@@ -208,7 +224,20 @@ def test_numbers_that_are_no_cards_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["password", "X-Api-Key", "DB_PASSWORD", "csrfToken", "Set-Cookie", "card_holder", "cvv"]
+    "name",
+    [
+        "db_pass",
+        "smtpPass",
+        "MYSQL_PASS",
+        "card_cvv",
+        "password",
+        "X-Api-Key",
+        "DB_PASSWORD",
+        "csrfToken",
+        "Set-Cookie",
+        "card_holder",
+        "cvv",
+    ],
 )
 def test_these_names_hold_secrets(name: str) -> None:
     assert Names(frozenset({"cardHolder"}), personal=True)[name] == SECRET
@@ -217,7 +246,9 @@ def test_these_names_hold_secrets(name: str) -> None:
 def test_counts_of_tokens_and_ordinary_names_hold_none() -> None:
     names = Names(frozenset(), personal=True)
 
-    assert {names[name] for name in ("max_tokens", "author", "keyboard", "monkey", "id")} == {PLAIN}
+    assert {
+        names[name] for name in ("max_tokens", "author", "keyboard", "monkey", "id", "bypass", "spin", "compass")
+    } == {PLAIN}
     assert names["REMOTE_ADDR"] == ADDRESS
     assert Names(frozenset(), personal=False)["REMOTE_ADDR"] == PLAIN
 
@@ -244,6 +275,66 @@ def test_a_private_key_and_a_web_token_go() -> None:
 
     assert SCRUBBER.text(f"read {key} done") == f"read {MASK} done"
     assert SCRUBBER.text("x eyJhbGciOi.eyJzdWIiOiIx.abc_-def y") == f"x {MASK} y"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+        "github_pat_11ABCDEFG0abcdefghijkl_mnopqrstuvwxyz0123456789",
+        "glpat-ABCdef1234567890xyzz",
+        "xoxb-123456789012-1234567890123-AbCdEfGhIjKlMnOp",
+        "AKIAIOSFODNN7EXAMPLE",
+        "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+        "sk-proj-abcdefghijABCDEFGHIJ1234567890",
+        "AIzaSyA1234567890abcdefghijklmnopqrstuv",
+        "npm_abcdefghijklmnopqrstuvwxyz0123456789",
+        "hf_abcdefghijklmnopqrstuvwxyz01234567",
+        "pypi-AgEIcHlwaS5vcmcCJGE0MzRmZjI2LTJk",
+        "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",
+        "eyJhbGciOiJkaXIifQ..aaaaaaaa.bbbbbbbb.cccc",
+    ],
+)
+def test_a_token_told_by_its_beginning_goes_from_anywhere(token: str) -> None:
+    for text, expected in [(token, MASK), (f"got {token}, then", f"got {MASK}, then"), (f"'{token}'", f"'{MASK}'")]:
+        assert SCRUBBER.text(text) == expected
+        assert SCRUBBER.source(text) == expected
+        assert orjson.loads(SCRUBBER.json(orjson.dumps([text]))) == [expected]
+
+
+def test_addresses_that_are_secrets_themselves_go() -> None:
+    assert SCRUBBER.json(b'["https://hooks.slack.com/services/T00000000/B0000/abcdXYZ"]').endswith(
+        b'services/[redacted]"]'
+    )
+    assert SCRUBBER.json(b'["https://api.telegram.org/bot123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PAL/send"]') == (
+        b'["https://api.telegram.org/bot[redacted]/send"]'
+    )
+
+
+def test_a_password_of_several_words_goes_up_to_the_end_of_the_phrase() -> None:
+    assert SCRUBBER.text("refused, password: correct horse battery, user: jane") == (
+        f"refused, password: {MASK}, user: jane"
+    )
+    assert SCRUBBER.text("password: correct horse user: jane\nnext line") == f"password: {MASK} user: jane\nnext line"
+
+
+def test_a_private_key_goes_also_when_each_line_is_a_text_of_its_own() -> None:
+    lines = ["-----BEGIN PRIVATE KEY-----", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7", "x = 1", "a" * 40]
+
+    scrubbed = orjson.loads(SCRUBBER.json(orjson.dumps(lines)))
+
+    assert scrubbed == [MASK, MASK, "x = 1", "a" * 40]
+
+
+def test_a_parameter_goes_that_its_message_names_a_secret() -> None:
+    listed = {"logentry": {"message": "login of %s with password=%s failed", "params": ["jane", "hunter2"]}}
+    named = {"logentry": {"message": "token: {given} of {name}", "params": {"given": "hunter2", "name": "jane"}}}
+
+    for tree in (listed, named):
+        event = digest(orjson.dumps(tree), event_id=None, received_at=AT, remote="", project=PROJECT)
+
+        assert "hunter2" not in str(load(event.payload)) + str(event)
+        assert "jane" in str(load(event.payload)["logentry"]["params"])  # type: ignore[index]
 
 
 def test_a_web_token_beside_nothing_that_tells_of_it_goes_from_json_too() -> None:
@@ -284,3 +375,33 @@ def test_hostile_texts_do_not_take_long() -> None:
         SCRUBBER.text(text)
         SCRUBBER.source(text)
         assert (datetime.now(UTC) - before).total_seconds() < 1
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"extra": {"x": ["4 " * 4_000] * 110}},
+        {"extra": {"x": ["password sk-" * 600] * 110}},
+        {"extra": {"x": ["insert into " * 600 + "password"] * 110}},
+        {"extra": {"x": ["password: a " * 600] * 110}},
+        {"extra": {"x": ['password name="' * 500] * 110}},
+        {"logentry": {"message": "{a}" * 2_700, "params": {"a": ["x" * 8_000] * 100}}},
+    ],
+)
+def test_a_hostile_event_of_the_largest_size_takes_no_more_than_a_moment(tree: dict[str, object]) -> None:
+    body = orjson.dumps(tree)
+    before = time.process_time()
+
+    digest(body, event_id=None, received_at=AT, remote="", project=PROJECT)
+
+    assert time.process_time() - before < 2
+
+
+@pytest.mark.parametrize("trace", ["\n" * 65_536, "at " + " " * 65_000 + "(", " at a(" * 10_000, "File " * 13_000])
+def test_a_hostile_stack_trace_of_a_script_takes_no_more_than_a_moment(trace: str) -> None:
+    body = orjson.dumps({"message": "x", "stack_trace": trace})
+    before = time.process_time()
+
+    from_plain(body, event_id=None, received_at=AT, remote="", project=PROJECT)
+
+    assert time.process_time() - before < 1

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,9 @@ from uuid import UUID, uuid4
 import orjson
 import psycopg
 import pytest
+import zstandard
 from django.db import OperationalError, connection
+from django.db.backends.postgresql.base import DatabaseWrapper
 
 from errors import tasks
 from errors.digest import event as digest_event
@@ -25,8 +28,10 @@ from errors.rules import Kind
 from errors.services import digesting, growing, spooling, storing
 from errors.services import outcomes as outcome_counts
 from errors.services.totals import Part
+from errors.services.unpacking import Report
 from tests.errors.support import (
     NOW,
+    clock,
     digest_all,
     envelope,
     event,
@@ -257,6 +262,87 @@ def test_a_database_that_goes_away_counts_against_no_report(monkeypatch: pytest.
     assert len(ids(shop)) == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_restarts_in_the_middle_leaves_no_report_suspected(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_spool(project(), event_envelope())
+    connect, away = DatabaseWrapper.get_new_connection, [2]
+
+    def cut_off(*_: object) -> None:
+        def refused(wrapper: DatabaseWrapper, parameters: object) -> object:
+            if away[0]:
+                away[0] -= 1
+                raise psycopg.OperationalError("the database system is starting up")
+            return connect(wrapper, parameters)
+
+        monkeypatch.setattr(DatabaseWrapper, "get_new_connection", refused)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(outcome_counts, "count", cut_off)
+    with pytest.raises(OperationalError):
+        digest_all()
+
+    assert away == [0]
+    assert not DigestAttempt.objects.exists()
+
+
+def test_what_is_too_large_for_postgresql_is_its_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, original = project(), storing.store
+
+    def store(reports: Sequence[Report], *, at: datetime) -> None:
+        if any(b"Large" in report.waiting.body and not report.problem for report in reports):
+            raise OperationalError("index row size exceeds") from psycopg.errors.ProgramLimitExceeded("index row size")
+        original(reports, at=at)
+
+    monkeypatch.setattr(storing, "store", store)
+    put_in_spool(shop, event_envelope(), event_envelope("Large"))
+
+    assert digest_all() == 2
+    assert len(ids(shop)) == 1
+    assert Undigestible.objects.get(project=shop).reason == "PostgreSQL refused it: index row size exceeds"
+
+
+def stored_together(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many reports each transaction stores from now on."""
+    sizes, original = list[int](), storing.store
+
+    def store(reports: Sequence[Report], *, at: datetime) -> None:
+        sizes.append(len(reports))
+        original(reports, at=at)
+
+    monkeypatch.setattr(storing, "store", store)
+    return sizes
+
+
+def test_small_bodies_that_unpack_to_much_are_not_held_in_memory_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, sizes = project(), stored_together(monkeypatch)
+    monkeypatch.setattr(digesting, "MEMORY", 2_000_000)
+    bomb = envelope(item("attachment", bytes(1_000_000), filename="a"))
+    put_in_spool(shop, *[zstandard.compress(bomb)] * 5, encoding="zstd", event_id=uuid4())
+
+    assert digest_all() == 5
+    assert sizes == [2, 2, 1]
+
+
+def test_slow_reports_are_stored_before_the_time_is_up_and_the_rest_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, sizes, original = project(), stored_together(monkeypatch), digest_event.digest
+
+    def slow(body: bytes, **known: Any) -> object:
+        time.sleep(0.6)
+        return original(body, **known)
+
+    monkeypatch.setattr(digest_event, "digest", slow)
+    monkeypatch.setattr(digesting, "WORK", 0.5)
+    put_in_spool(shop, *[event_envelope() for _ in range(3)])
+
+    done = digesting.digest(now=clock(), seconds=0.5)
+
+    assert done == 1
+    assert sizes == [1]
+    assert Spool.objects.count() == 2
+    assert not DigestAttempt.objects.exists()
+
+
 def test_a_deadlock_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     shop, original, failures = project(), storing.store, [psycopg.errors.DeadlockDetected("deadlock")]
     put_in_spool(shop, event_envelope())
@@ -347,11 +433,12 @@ def test_reports_whose_transaction_ended_late_are_found_in_the_same_run(monkeypa
     early = put_in_spool(shop, event_envelope())
     Spool.objects.filter(pk=late.pk).delete()
 
-    def work_off(*given: object, **more: object) -> None:
-        original(*given, **more)  # type: ignore[arg-type]
+    def work_off(*given: object, **more: object) -> int:
+        done = original(*given, **more)  # type: ignore[arg-type]
         if late.pk:
             late.save(force_insert=True)
             late.pk = None
+        return done
 
     monkeypatch.setattr(digesting, "_work_off", work_off)
 

@@ -123,7 +123,6 @@ def test_a_first_line_that_is_no_object_is_refused(first: bytes) -> None:
         (b'{"type":"event","length":-1}\n' + EVENT, "The length of item 1 is not a whole number from 0."),
         (b'{"type":"event","length":"41"}\n' + EVENT, "The length of item 1 is not a whole number from 0."),
         (b'{"type":"event","length":true}\n' + EVENT, "The length of item 1 is not a whole number from 0."),
-        (b'{"type":"event","length":1e400}\n' + EVENT, "The header of item 1 is not a JSON object."),
         (b'{"type":"event","length":41.0}\n' + EVENT, "The length of item 1 is not a whole number from 0."),
         (b'{"type":"event","length":%s}\n' % (b"9" * 30) + EVENT, "The length of item 1 is not a whole number from 0."),
         (b"not json\n" + EVENT, "The header of item 1 is not a JSON object."),
@@ -152,7 +151,14 @@ def test_a_reason_never_quotes_what_was_sent() -> None:
 
 @pytest.mark.parametrize(
     ("value", "read_as"),
-    [(rb'"\ud83d"', "?"), (b"NaN", None), (b'"\xff"', "�"), (rb'"\u0000"', "\x00")],
+    [
+        (rb'"\ud83d"', "?"),
+        (b"NaN", None),
+        (b"-1e400", None),
+        (b"9" * 5_000, None),
+        (b'"\xff"', "�"),
+        (rb'"\u0000"', "\x00"),
+    ],
 )
 def test_an_odd_value_in_a_header_costs_the_value_not_the_envelope(value: bytes, read_as: object) -> None:
     raw = b'{"trace":{"transaction":' + value + b"}}\n" + item("event", EVENT)

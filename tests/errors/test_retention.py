@@ -158,3 +158,21 @@ def test_a_reader_of_old_events_holds_up_neither_retention_nor_the_digest(monkey
 
     assert ages(found) == [1]
     assert apply().weeks == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_reader_of_the_events_does_not_hold_up_the_first_report_of_a_week() -> None:
+    shop = project()
+    made(shop, 1)
+    settings = connection.get_connection_params()
+    wanted = {name: settings[name] for name in ("dbname", "user", "password", "host", "port")}
+    put_in_spool(shop, event_envelope("KeyError"), at=NOW + 8 * DAY)
+    with psycopg.connect(**wanted) as reader, connection.cursor() as cursor:
+        reader.execute("SELECT count(*) FROM errors_event")  # as a dump does, for as long as it takes
+        cursor.execute("SET lock_timeout = '1s'")
+        try:
+            assert digest(at=NOW + 8 * DAY) == 1
+        finally:
+            cursor.execute("RESET lock_timeout")
+
+    assert Event.objects.filter(project=shop, received_at=NOW + 8 * DAY).exists()
