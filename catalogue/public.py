@@ -7,7 +7,6 @@ whole authority, and mail programs unsubscribe with a POST of their own (RFC 805
 from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
@@ -15,15 +14,7 @@ from django.views.decorators.http import require_http_methods
 from catalogue import links
 from catalogue.services import subscriptions
 from sysops.access.requests import request_actor
-
-_HEADERS = {
-    "Referrer-Policy": "no-referrer",  # the address of the page is what its reader may do
-    "X-Robots-Tag": "noindex, nofollow",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-}
+from sysops.pages.outside import outside_page
 
 _shown_or_done = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -35,7 +26,7 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
     try:
         if request.method != "POST":
             links.read_confirm(token)
-            return _page(request, "public_confirm.html")
+            return outside_page(request, "catalogue/public_confirm.html")
         row = subscriptions.confirm(token, by=request_actor(request), at=timezone.now())
     except links.OldLink:
         return _wrong(request, "This link is older than three days. Sign up again to get a new one.", HTTPStatus.GONE)
@@ -43,7 +34,7 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
         return _wrong(request, f"{exc} Copy the whole link from the message.", HTTPStatus.NOT_FOUND)
     except subscriptions.Ended as exc:
         return _wrong(request, str(exc), HTTPStatus.GONE)
-    return _page(request, "public_confirmed.html", service=row.service)
+    return outside_page(request, "catalogue/public_confirmed.html", service=row.service)
 
 
 @csrf_exempt
@@ -52,23 +43,13 @@ def end(request: HttpRequest, token: str) -> HttpResponse:
     """Unsubscribe from one service, or from all the link stands for."""
     try:
         if request.method != "POST":
-            return _page(request, "public_end.html", rows=subscriptions.endable(token))
+            return outside_page(request, "catalogue/public_end.html", rows=subscriptions.endable(token))
         only = request.POST.get("service")  # a one-click POST names none and means all
         ended = subscriptions.end_signed(token, only=only, by=request_actor(request), at=timezone.now())
-        return _page(request, "public_ended.html", ended=ended, rows=subscriptions.endable(token))
+        return outside_page(request, "catalogue/public_ended.html", ended=ended, rows=subscriptions.endable(token))
     except links.BadLink as exc:
         return _wrong(request, f"{exc} Copy the whole link from the message.", HTTPStatus.NOT_FOUND)
 
 
-def _page(
-    request: HttpRequest, template: str, *, status: HTTPStatus = HTTPStatus.OK, **context: object
-) -> HttpResponse:
-    answer = render(request, f"catalogue/{template}", context, status=status)
-    for name, value in _HEADERS.items():
-        answer[name] = value
-    setattr(answer, "_has_been_logged", True)  # noqa: B010 - Django would log a 404 with the token in its path
-    return answer
-
-
 def _wrong(request: HttpRequest, reason: str, status: HTTPStatus) -> HttpResponse:
-    return _page(request, "public_wrong.html", status=status, reason=reason)
+    return outside_page(request, "catalogue/public_wrong.html", status=status, reason=reason)

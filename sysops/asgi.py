@@ -21,6 +21,7 @@ from sysops.kernel.clock import utc_now
 THREADS = 4
 DJANGOS_OWN = ("context", "cursor_factory", "prepare_threshold")  # of the parameters it connects with
 
+
 def _database() -> Mapping[str, object]:
     """How Django would connect, in psycopg's words."""
     given = connection.get_connection_params()

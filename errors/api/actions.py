@@ -14,12 +14,12 @@ from catalogue.models import Person
 from errors import selectors
 from errors.api.refused import refused
 from errors.api.serializers import ActivitySerializer, IssueDetailSerializer, shown
-from errors.api.strict import Form, Moment, Nothing
 from errors.models import Grouping, Issue
 from errors.rules import Severity
 from errors.services import issues as services
 from errors.services import merging
 from sysops.access.actors import Actor
+from sysops.api.forms import Form, Moment, Nothing
 from sysops.api.problems import CONTENT_TYPE, invalid
 from sysops.kernel.clock import utc_now
 

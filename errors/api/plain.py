@@ -11,11 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from errors import selectors
-from errors.api.strict import Form, Moment, Text
 from errors.models import Project
 from errors.rules import Kind
 from errors.services import admitting, spooling
 from sysops.access.actors import Actor
+from sysops.api.forms import Form, Moment, Text
 from sysops.api.problems import Away, TooLarge, invalid
 from sysops.kernel.clock import utc_now
 

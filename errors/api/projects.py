@@ -14,12 +14,12 @@ from rest_framework.response import Response
 from catalogue.models import Environment, Service
 from errors import selectors
 from errors.api.refused import refused
-from errors.api.strict import Form
 from errors.models import Key, Project
 from errors.services import projects as services
 from sysops.access.models import ApiToken
 from sysops.access.rights import has_right
 from sysops.api.filters import FilterSet, Flag, Name
+from sysops.api.forms import Form
 from sysops.api.serializers import Id
 from sysops.api.views import MOST_DIGITS, ReadViewSet
 from sysops.kernel.clock import utc_now

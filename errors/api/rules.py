@@ -12,12 +12,12 @@ from rest_framework.response import Response
 from catalogue.models import Person, Service, Team
 from errors import selectors
 from errors.api.refused import refused
-from errors.api.strict import Form
 from errors.models import AssignmentRule, Project, SeverityLevel, SeverityRule
 from errors.models.issues import SEVERITIES
 from errors.rules import Severity
 from errors.services import rulebook
 from sysops.api.filters import FilterSet, Flag
+from sysops.api.forms import Form
 from sysops.api.serializers import Id
 from sysops.api.views import NumberedViewSet, ReadViewSet
 from sysops.kernel.clock import utc_now

@@ -1,9 +1,8 @@
 """How windows look over HTTP, and what is taken for one."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -20,6 +19,7 @@ from maintenance.rules import (
     GateState,
     Type,
 )
+from sysops.api.forms import Moment
 from sysops.api.serializers import Id, Serializer
 
 LONGEST_SECONDS = int(LONGEST_DURATION.total_seconds())
@@ -155,23 +155,6 @@ class WindowDetailSerializer(WindowSerializer):
     @extend_schema_field(WindowBrief(many=True))
     def get_overlaps(self, row: Window) -> list[dict[str, object]]:
         return WindowBrief(selectors.overlaps(row), many=True).data  # type: ignore[return-value]
-
-
-class Moment(serializers.DateTimeField):
-    """A time with its offset: one without would be read as UTC by us and as local time by whoever sent it."""
-
-    default_error_messages = {
-        "no_offset": "Must be a time with its offset, such as 2027-01-15T02:00:00Z or 2027-01-15T02:00:00+01:00."
-    }
-
-    def to_internal_value(self, value: object) -> datetime:
-        try:
-            found = parse_datetime(value) if isinstance(value, str) and "T" in value.upper() else None
-        except ValueError:
-            found = None
-        if found is None or found.utcoffset() is None:
-            self.fail("no_offset")
-        return super().to_internal_value(value)  # type: ignore[arg-type]
 
 
 class GateIn(Serializer[WindowGate]):

@@ -17,12 +17,13 @@ from rest_framework.response import Response
 from catalogue.models import Service
 from catalogue.rules import SLUG, slug_problem
 from maintenance import recurrence, series_plans
-from maintenance.api.serializers import LONGEST_SECONDS, GateIn, Moment, WindowBrief, WindowIn
+from maintenance.api.serializers import LONGEST_SECONDS, GateIn, WindowBrief, WindowIn
 from maintenance.models import Series, SeriesNote, Window, WrongState
 from maintenance.rules import LONGEST_REASON, Status
 from maintenance.series_plans import SeriesPlan
 from maintenance.services import series as services
 from sysops.api.filters import FilterSet, Flag, Name
+from sysops.api.forms import Moment
 from sysops.api.problems import Conflict, invalid
 from sysops.api.routers import Router
 from sysops.api.serializers import Serializer

@@ -43,7 +43,7 @@ class Nothing(Form):
 class FormSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
     """How forms show in the document: they have no further properties."""
 
-    target_class = "errors.api.strict.Form"
+    target_class = "sysops.api.forms.Form"
     match_subclasses = True
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, object]:
