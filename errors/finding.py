@@ -8,7 +8,7 @@ from django.db.models import F, Q, QuerySet
 
 from errors.models import Event, Grouping, Issue, TagKey, TagValue
 from errors.rules import Status
-from errors.search import Query, Term, age, comparison, event_id
+from errors.search import TAG, Query, Term, age, comparison, event_id
 from errors.sla import AT_ONCE_GRACE
 
 OPEN = (Status.UNRESOLVED.value, Status.ACKNOWLEDGED.value)
@@ -28,9 +28,14 @@ def with_release(version: str) -> Q:
     return Q(first_release=version) | Q(last_release=version) | _tagged("release", value=version)
 
 
+def is_overdue(*, now: datetime) -> Q:
+    """Somebody must respond yet, and it is too late: of what is breached, what still waits."""
+    return Q(status=Status.UNRESOLVED.value, responded_at=None) & is_breached(now=now)
+
+
 def is_breached(*, now: datetime) -> Q:
     """Nobody responded in time, whether the tick has noticed or not."""
-    due_at_once = Q(respond_by__lte=F("clock_started_at"))
+    due_at_once = Q(respond_by__lte=F("near_at"))
     over = Q(respond_by__lte=now) & (~due_at_once | Q(respond_by__lte=now - AT_ONCE_GRACE))
     return Q(breached_at__isnull=False) | (Q(responded_at=None) & over)
 
@@ -39,7 +44,7 @@ def _condition(term: Term, *, now: datetime) -> Q:
     if not term.key:
         return _text(term.value)
     if term.is_tag:
-        return _tagged(term.tag, value=term.value, pattern=term.pattern)
+        return _tagged_alike(term)
     if term.key in _FIELDS:
         return _matches(_FIELDS[term.key], term)
     if term.key in _SEEN_ALSO_BEFORE:
@@ -62,6 +67,17 @@ def _tagged(key: str, *, value: str, pattern: str | None = None) -> Q:
     rows = TagValue.objects.filter(key=key)
     rows = rows.filter(value=value) if pattern is None else rows.filter(value__iregex=pattern)
     return Q(pk__in=rows.values("grouping__issue"))
+
+
+def _tagged_alike(term: Term) -> Q:
+    """Of a tag that a person names: Area is area."""
+    rows = TagValue.objects.filter(key__in=_keys_alike(term.tag).values("key").distinct())
+    rows = rows.filter(value=term.value) if term.pattern is None else rows.filter(value__iregex=term.pattern)
+    return Q(pk__in=rows.values("grouping__issue"))
+
+
+def _keys_alike(key: str) -> QuerySet[TagKey]:
+    return TagKey.objects.filter(key__iexact=key).order_by()
 
 
 def _matches(field: str, term: Term) -> Q:
@@ -133,7 +149,7 @@ def _release(term: Term, _: datetime) -> Q:
 
 
 def _has(term: Term, _: datetime) -> Q:
-    return Q(pk__in=TagKey.objects.filter(key=term.value.removeprefix("tag.")).values("grouping__issue"))
+    return Q(pk__in=_keys_alike(term.value.removeprefix(TAG)).values("grouping__issue"))
 
 
 Condition = Callable[[Term, datetime], Q]

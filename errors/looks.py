@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from errors import sla as sla_rules
 from errors.models import Issue
 from errors.rules import Activity, Outcome, Severity, SeveritySource, Status
 from sysops.kernel.words import ago_words, span_words
@@ -28,7 +29,7 @@ OUTCOMES = {
     Outcome.DUPLICATE: ("off", "Sent twice, stored once"),
     Outcome.SAMPLED_OUT: ("off", "Not kept by design"),
     Outcome.RATE_LIMITED: ("warn", "Refused: over the quota"),
-    Outcome.INVALID: ("warn", "Refused: not readable"),
+    Outcome.INVALID: ("warn", "Refused"),
     Outcome.UNDIGESTIBLE: ("bad", "Kept aside: could not be digested"),
     Outcome.UNKNOWN_ITEM: ("off", "Skipped: kind not known"),
     Outcome.TOO_LARGE: ("warn", "Refused: too large"),
@@ -92,11 +93,11 @@ def sla_words(issue: Issue, *, now: datetime) -> tuple[str, str]:
         return ("warn", "Responded late") if late else ("good", "Responded")
     if issue.status in (Status.RESOLVED, Status.IGNORED):
         return "off", "Not needed"
-    left = issue.respond_by - now
-    if left.total_seconds() <= 0:
-        return "bad", f"{_rough(-left)} overdue"
+    late_at = sla_rules.breaches_at(issue.near_at, issue.respond_by)
+    if now >= late_at:
+        return "bad", f"{_rough(now - issue.respond_by)} overdue"
     near = issue.near_at is not None and now >= issue.near_at
-    return ("warn" if near else "wait"), f"{_rough(left)} left"
+    return ("warn" if near else "wait"), f"{_rough(late_at - now)} left"
 
 
 def _rough(span: timedelta) -> str:

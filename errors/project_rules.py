@@ -4,9 +4,17 @@ import re
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
+SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
+LONGEST_SLUG = 64
+NO_SLUG = f"Use lower-case letters, digits and single hyphens, such as shop-web; at most {LONGEST_SLUG} characters."
 MOST_ENTRIES = 100
 LONGEST_ENTRY = 200
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?")
+
+
+def slug_problem(value: str) -> str | None:
+    """Why this cannot be the slug of a project; None when it can."""
+    return None if len(value) <= LONGEST_SLUG and re.fullmatch(SLUG, value) else NO_SLUG
 
 
 def origins_problem(value: object) -> str | None:

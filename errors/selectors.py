@@ -290,7 +290,7 @@ def sla_state(issue: Issue, *, now: datetime) -> Sla:
     return Sla(
         respond_by=due,
         responded_at=None,
-        breached=issue.breached_at is not None or is_late(issue.clock_started_at, due, at=now),
+        breached=issue.breached_at is not None or is_late(issue.near_at, due, at=now),
         near=issue.near_at is not None and issue.near_at <= now,
         left_seconds=int((due - now).total_seconds()),
     )

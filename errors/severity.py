@@ -148,9 +148,11 @@ def read(given: object) -> Conditions:
 def conditions_problem(conditions: object) -> str | None:
     """What is wrong with these conditions, in words; None when nothing is."""
     try:
-        read(conditions)
+        found = read(conditions)
     except BadConditions as exc:
         return str(exc)
+    if found == Conditions():
+        return f"Name at least one of {', '.join(NAMES)}: without any it would hold for every issue."
     return None
 
 

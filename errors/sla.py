@@ -12,16 +12,16 @@ def deadlines(started_at: datetime, *, within_seconds: int, near_percent: int) -
     return started_at + within * near_percent / 100, started_at + within
 
 
-def at_once(started_at: datetime, respond_by: datetime) -> bool:
-    """Whether the response is due the moment it is seen."""
-    return respond_by <= started_at
+def at_once(near_at: datetime | None, respond_by: datetime) -> bool:
+    """Whether the response is due the moment it is known to be needed: such a deadline is not near first."""
+    return near_at is not None and respond_by <= near_at
 
 
-def breaches_at(started_at: datetime, respond_by: datetime) -> datetime:
+def breaches_at(near_at: datetime | None, respond_by: datetime) -> datetime:
     """From when on no response is a breach: the deadline, or a little later where that is "at once"."""
-    return respond_by + AT_ONCE_GRACE if at_once(started_at, respond_by) else respond_by
+    return respond_by + AT_ONCE_GRACE if at_once(near_at, respond_by) else respond_by
 
 
-def is_late(started_at: datetime, respond_by: datetime, *, at: datetime) -> bool:
+def is_late(near_at: datetime | None, respond_by: datetime, *, at: datetime) -> bool:
     """Whether a response at that moment, or none until then, breaks the promise."""
-    return at >= breaches_at(started_at, respond_by)
+    return at >= breaches_at(near_at, respond_by)

@@ -196,7 +196,11 @@ def _span(figures: Report) -> str:
     if not figures:
         return "not known when this report was made"
     events, issues, new = (_text(figures.get(name)) for name in ("events", "issues", "new_issues"))
-    return f"{events} events of {issues} issues, {new} new"
+    return f"{events} event{_s(events)} of {issues} issue{_s(issues)}, {new} new"
+
+
+def _s(count: str) -> str:
+    return "" if count == "1" else "s"
 
 
 def _facts(report: Report, name: str) -> Report:

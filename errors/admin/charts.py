@@ -95,15 +95,21 @@ def chart_words(bars: Sequence[int], span: Span, *, now: datetime, what: str = "
     if not total:
         return f"No {what}s in the last {span.words}"
     most = max(bars)
-    begins = _begin(len(bars), bars.index(most), span, now=now)
-    return f"{_many(total, what)} in the last {span.words}; the most, {most:,}, from {begins:%a %d %b %H:%M} UTC"
+    when = _when(len(bars), bars.index(most), span, now=now)
+    return f"{_many(total, what)} in the last {span.words}; the most, {most:,}, {when}"
 
 
 def _labels(bars: Sequence[int], span: Span, *, now: datetime, what: str) -> list[str]:
-    return [
-        f"{_begin(len(bars), i, span, now=now):%a %d %b %H:%M} UTC: {_many(count, what)}"
-        for i, count in enumerate(bars)
-    ]
+    return [f"{_when(len(bars), i, span, now=now)}: {_many(count, what)}" for i, count in enumerate(bars)]
+
+
+def _when(bars: int, index: int, span: Span, *, now: datetime) -> str:
+    """The time a bar stands for; what has not yet been is no part of it."""
+    begins = _begin(bars, index, span, now=now)
+    ends = begins + timedelta(hours=span.per_bar)
+    if ends > now:
+        return f"{begins:%a %d %b %H:%M} UTC until now"
+    return f"{begins:%a %d %b %H:%M} to {ends:%H:%M} UTC"
 
 
 def _begin(bars: int, index: int, span: Span, *, now: datetime) -> datetime:

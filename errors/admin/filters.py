@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Count, Model, Q, QuerySet
@@ -13,11 +13,13 @@ from django.utils import timezone
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from errors import looks
+from errors.finding import is_overdue
 from errors.models import Issue
 from errors.rules import Status
 
 OPEN = Q(status__in=(Status.UNRESOLVED.value, Status.ACKNOWLEDGED.value))
 NEW = timedelta(days=1)
+overdue = is_overdue  # as the first page asks for it
 WAYS = {
     "open": "Open",
     "overdue": "Overdue",
@@ -31,16 +33,11 @@ WAYS = {
 }
 
 
-def overdue(*, now: datetime) -> Q:
-    """Nobody responded, and it is too late."""
-    return Q(status=Status.UNRESOLVED.value, responded_at=None, respond_by__lt=now)
-
-
 def ways(request: HttpRequest, *, now: datetime) -> dict[str, Q]:
     """What each way to look at the list shows this person."""
     return {
         "open": OPEN,
-        "overdue": overdue(now=now),
+        "overdue": is_overdue(now=now),
         "mine": OPEN & Q(assignee__user=request.user.pk),
         "nobody": OPEN & Q(assignee=None),
         "new": OPEN & Q(first_seen__gte=now - NEW),
@@ -66,6 +63,19 @@ def chosen_way(request: HttpRequest) -> str:
     return "all" if request.GET.get("q") else "open"
 
 
+def said_once(request: HttpRequest, words: str) -> None:
+    """Say on the page what cannot be meant: once, however often the list asks for it."""
+    known: set[str] = request.__dict__.setdefault("_said_once", set())
+    if words not in known:
+        known.add(words)
+        messages.error(request, words)
+
+
+def nobody_knows(request: HttpRequest, name: str, value: str, known: Mapping[str, str]) -> None:
+    """Say that the address asks for a value of a filter that there is none of."""
+    said_once(request, f"There is no {name} {value[:100]!r}, so it was not filtered by it. Known: {', '.join(known)}.")
+
+
 class ByWhat(admin.SimpleListFilter):
     """One of several ways to look at the list. There is no "all" besides."""
 
@@ -86,6 +96,8 @@ class ByWhat(admin.SimpleListFilter):
             yield {"selected": self.way == key, "query_string": query, "display": said}
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Issue]) -> QuerySet[Issue]:
+        if (asked := request.GET.get("what")) and asked not in WAYS:
+            nobody_knows(request, "way to look at the list", asked, WAYS)
         return rows.filter(ways(request, now=timezone.now())[self.way])
 
 
@@ -104,6 +116,8 @@ class ByValue(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Model]) -> QuerySet[Model]:
         value = self.value()
+        if value and value not in self.values:
+            nobody_knows(request, str(self.title), value, self.values)
         return rows.filter(**{self.column: value}) if value in self.values else rows
 
 
@@ -123,6 +137,8 @@ class ByLastSeen(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Issue]) -> QuerySet[Issue]:
         hours = self.value()
+        if hours and hours not in self.HOURS:
+            nobody_knows(request, str(self.title), hours, self.HOURS)
         if hours not in self.HOURS:
             return rows
         return rows.filter(last_seen__gte=timezone.now() - timedelta(hours=int(hours)))

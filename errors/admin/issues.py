@@ -20,7 +20,9 @@ from django.utils.safestring import SafeString
 from errors import looks, search, selectors
 from errors.admin import acts, charts, downloads, filters, together
 from errors.admin.base import MANAGE, REFUSALS, VIEW, ActingAdmin
+from errors.admin.filters import said_once
 from errors.admin.page import issue_page
+from errors.finding import is_overdue
 from errors.models import Attachment, Event, Issue
 from errors.rules import SEVERITIES, Status
 from errors.services import issues, merging
@@ -65,7 +67,7 @@ class IssueAdmin(ActingAdmin):
 
     def get_ordering(self, request: HttpRequest) -> tuple[object, ...]:  # type: ignore[override]
         """Overdue first, then what is open, the worst of each first, then the latest."""
-        stands = [When(filters.overdue(now=timezone.now()), then=Value(0))]
+        stands = [When(is_overdue(now=timezone.now()), then=Value(0))]
         stands += [When(status=status.value, then=Value(i + 1)) for i, status in enumerate(Status)]
         bad = [When(severity=severity.value, then=Value(i)) for i, severity in enumerate(SEVERITIES)]
         whole = IntegerField()
@@ -79,7 +81,7 @@ class IssueAdmin(ActingAdmin):
             query = search.parse(search_term)
             return selectors.search_issues(queryset, query, now=timezone.now()), False
         except search.BadQuery as exc:
-            messages.error(request, f"The search {exc}" if str(exc)[:1].isupper() else str(exc))
+            said_once(request, f"The search cannot be understood. {exc}")
             return queryset.none(), False
 
     def get_urls(self) -> list[URLPattern]:

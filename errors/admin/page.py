@@ -68,6 +68,7 @@ def issue_page(request: HttpRequest, issue: Issue, *, now: datetime) -> dict[str
         "sla": looks.sla(issue, now=now),
         "sla_words": looks.sla_words(issue, now=now),
         "waits": looks.waits(issue),
+        "respond_by": utc_words(issue.respond_by) if issue.respond_by else "",
         "overdue": looks.waits(issue) and looks.sla_words(issue, now=now)[0] == "bad",
         "accounts": looks.accounts(issue),
         "chart": charts.chart(counts, span, now=now),
@@ -155,7 +156,8 @@ def _bar(percent: float) -> SafeString:
 def _entry(entry: ActivityEntry) -> Entry:
     icon, title = looks.ACTIVITIES.get(Activity(entry.kind), ("history", entry.kind))
     lines = [*_facts(entry), looks.plain(entry.text)]
-    return Entry(icon, title, looks.plain(entry.by), entry.at, tuple(line for line in lines if line))
+    by = "" if entry.kind == Activity.CREATED else looks.plain(entry.by)  # nobody did it
+    return Entry(icon, title, by, entry.at, tuple(line for line in lines if line))
 
 
 def _facts(entry: ActivityEntry) -> Sequence[str]:
@@ -171,7 +173,7 @@ def _facts(entry: ActivityEntry) -> Sequence[str]:
         found.append(f"until {data['more_events']:,} more events")
     if data.get("more_accounts"):
         found.append(f"until {data['more_accounts']:,} more accounts")
-    if data.get("severity"):
+    if data.get("severity") and data.get("before"):
         given = "by hand" if data.get("source") == "manual" else "by the rules"
-        found.append(f"from {data.get('before', 'unknown')} to {data['severity']}, {given}")
+        found.append(f"from {data['before']} to {data['severity']}, {given}")
     return found

@@ -32,8 +32,9 @@ from sysops.pages import show
 from sysops.pages.acts import Act, Done, posted
 
 WEEK, DAY = timedelta(days=7), timedelta(days=1)
+LATEST = 10  # of each list on the page; the API has them all
 LOST = (Outcome.RATE_LIMITED, Outcome.INVALID, Outcome.TOO_LARGE, Outcome.UNDIGESTIBLE)
-REFUSALS = (WrongState, projects.Overtaken)
+REFUSALS = (WrongState, projects.NotToDelete, projects.Overtaken)
 Given = Mapping[str, object]
 
 
@@ -176,7 +177,10 @@ class ProjectAdmin(ActingAdmin):
             "undigestible": Undigestible.objects.filter(project=project).count(),
             "undigestible_url": f"{reverse('admin:errors_undigestible_changelist')}?project__id__exact={project.pk}",
             "readers": [*project.readers.order_by("username"), *project.reader_tokens.order_by("name")],
-            "releases": project.releases.order_by("-first_seen", "-pk")[:10],
+            "check_ins": project.check_ins.order_by("-received_at", "-pk")[:LATEST],
+            "sessions": project.sessions.order_by("-hour", "-pk")[:LATEST],
+            "feedback": project.feedback.order_by("-received_at", "-pk")[:LATEST],
+            "releases": project.releases.order_by("-first_seen", "-pk")[:LATEST],
             **outcomes(project, now=now),
         }
 

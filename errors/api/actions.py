@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from catalogue.models import Person
 from errors import selectors
+from errors.api.named import Named
 from errors.api.refused import refused
 from errors.api.serializers import ActivitySerializer, IssueDetailSerializer, shown
 from errors.models import Grouping, Issue
@@ -49,9 +50,7 @@ class ResolveIn(Form):
 class AssignIn(Form):
     """Whose it is."""
 
-    assignee = serializers.SlugRelatedField(
-        slug_field="slug", queryset=Person.objects.all(), allow_null=True, help_text="null: nobody's"
-    )
+    assignee = Named(slug_field="slug", queryset=Person.objects.all(), allow_null=True, help_text="null: nobody's")
 
 
 class IgnoreIn(Form):

@@ -12,7 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from catalogue.models import Environment, Service
-from errors import selectors
+from errors import project_rules, selectors
+from errors.api.named import Named
 from errors.api.refused import refused
 from errors.models import Key, Project
 from errors.services import projects as services
@@ -24,7 +25,6 @@ from sysops.api.serializers import Id
 from sysops.api.views import MOST_DIGITS, ReadViewSet
 from sysops.kernel.clock import utc_now
 
-SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 MOST_PER_MINUTE = 10_000_000
 
 
@@ -128,12 +128,8 @@ class ProjectChange(Form):
     """What is to change of a project."""
 
     name = serializers.CharField(max_length=200, required=False)
-    service = serializers.SlugRelatedField(
-        slug_field="slug", queryset=Service.objects.all(), allow_null=True, required=False
-    )
-    environment = serializers.SlugRelatedField(
-        slug_field="slug", queryset=Environment.objects.all(), allow_null=True, required=False
-    )
+    service = Named(slug_field="slug", queryset=Service.objects.all(), allow_null=True, required=False)
+    environment = Named(slug_field="slug", queryset=Environment.objects.all(), allow_null=True, required=False)
     enabled = serializers.BooleanField(required=False, help_text="false: nothing it sends is taken")
     quota_per_minute = serializers.IntegerField(
         min_value=0, max_value=MOST_PER_MINUTE, allow_null=True, required=False, help_text="null: no limit"
@@ -148,9 +144,7 @@ class ProjectChange(Form):
     )
     scrub_personal_data = serializers.BooleanField(required=False)
     restricted = serializers.BooleanField(required=False, help_text="Only its readers, and admins, see its errors")
-    readers = serializers.SlugRelatedField(
-        slug_field="username", queryset=get_user_model().objects.all(), many=True, required=False
-    )
+    readers = Named(slug_field="username", queryset=get_user_model().objects.all(), many=True, required=False)
     reader_tokens = serializers.ListField(child=TokenId(), required=False, help_text="Ids of tokens")
 
 
@@ -158,10 +152,10 @@ class ProjectIn(ProjectChange):
     """A project as it is wanted."""
 
     slug = serializers.RegexField(
-        f"^{SLUG}$",
-        max_length=64,
+        f"^{project_rules.SLUG}$",
+        max_length=project_rules.LONGEST_SLUG,
         help_text="Others refer to it by this; it never changes",
-        error_messages={"invalid": "Use lower-case letters, digits and single hyphens, such as shop-web."},
+        error_messages={"invalid": project_rules.NO_SLUG, "max_length": project_rules.NO_SLUG},
     )
     name = serializers.CharField(max_length=200)
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from errors.models import WrongState
 from errors.services.issues import IssueGone
 from errors.services.merging import CannotMerge
+from errors.services.projects import NotToDelete
 from errors.services.rows import Overtaken
 from sysops.api.problems import Conflict
 
@@ -17,5 +18,5 @@ def refused() -> Iterator[None]:
         yield
     except WrongState as exc:
         raise Conflict(str(exc), current_status=exc.current) from None
-    except (IssueGone, CannotMerge, Overtaken) as exc:
+    except (IssueGone, CannotMerge, NotToDelete, Overtaken) as exc:
         raise Conflict(str(exc)) from None

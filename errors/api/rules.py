@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from catalogue.models import Person, Service, Team
 from errors import selectors
+from errors.api.named import Named
 from errors.api.refused import refused
 from errors.models import AssignmentRule, Project, SeverityLevel, SeverityRule
 from errors.models.issues import SEVERITIES
@@ -74,7 +75,7 @@ class SeverityRuleChange(Form):
     )
     severity = serializers.ChoiceField([severity.value for severity in Severity], required=False)
     enabled = serializers.BooleanField(required=False)
-    project = serializers.SlugRelatedField(
+    project = Named(
         slug_field="slug",
         queryset=Project.objects.filter(deleted_at=None),
         allow_null=True,
@@ -140,21 +141,17 @@ class AssignmentRuleChange(Form):
         min_value=0, max_value=LAST_POSITION, required=False, help_text="The lowest that fits counts"
     )
     enabled = serializers.BooleanField(required=False)
-    project = serializers.SlugRelatedField(
+    project = Named(
         slug_field="slug", queryset=Project.objects.filter(deleted_at=None), allow_null=True, required=False
     )
-    service = serializers.SlugRelatedField(
-        slug_field="slug", queryset=Service.objects.all(), allow_null=True, required=False
-    )
+    service = Named(slug_field="slug", queryset=Service.objects.all(), allow_null=True, required=False)
     path = serializers.CharField(
         max_length=300, allow_blank=True, required=False, help_text="A pattern for files of the stack trace: shop/*"
     )
     tag_key = serializers.CharField(max_length=64, allow_blank=True, required=False)
     tag_value = serializers.CharField(max_length=200, allow_blank=True, required=False, help_text="A pattern: eu-*")
-    person = serializers.SlugRelatedField(
-        slug_field="slug", queryset=Person.objects.all(), allow_null=True, required=False
-    )
-    team = serializers.SlugRelatedField(
+    person = Named(slug_field="slug", queryset=Person.objects.all(), allow_null=True, required=False)
+    team = Named(
         slug_field="slug",
         queryset=Team.objects.all(),
         allow_null=True,

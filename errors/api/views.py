@@ -16,11 +16,14 @@ from errors.api.filters import EventFilter, IssueFilter
 from errors.api.plain import PlainReports
 from errors.models import ActivityEntry, Event, Issue
 from errors.search import event_id as read_event_id
+from errors.services.merging import merged_into
 from sysops.api.filters import FilterSet
 from sysops.api.views import MOST_DIGITS, NumberedViewSet, ReadViewSet
 
 M = TypeVar("M", bound=models.Model)
 
+NO_ISSUE = "There is no such issue."
+NO_EVENT = "The issue has no such event."
 _ISSUE = OpenApiParameter("issue", str, OpenApiParameter.PATH, description="The issue's id.")
 _EVENT = OpenApiParameter("event_id", str, OpenApiParameter.PATH, description="As its SDK knows it.")
 
@@ -53,6 +56,20 @@ class IssueViewSet(PlainReports, IssueActions, NumberedViewSet[Issue]):
             return Issue.objects.none()
         return selectors.visible_issues(self.request.user).order_by("-pk")
 
+    def get_object(self) -> Issue:
+        try:
+            return super().get_object()
+        except Http404:
+            raise Http404(self._missing(str(self.kwargs["pk"]))) from None
+
+    def _missing(self, pk: str) -> str:
+        """Why there is none; where it went, when the asker may see that."""
+        known = pk.isascii() and pk.isdigit() and len(pk) <= MOST_DIGITS
+        target = merged_into(int(pk)) if known else None
+        if target is None or not self.get_queryset().filter(pk=target).exists():
+            return NO_ISSUE
+        return f"Issue {pk} was merged into issue {target}."
+
     @extend_schema(responses=shapes.IssueDetailSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
         """An issue with its latest event, its tags and its trend."""
@@ -65,10 +82,10 @@ class OfIssue(ReadViewSet[M]):
     def of_issue(self) -> Issue:
         given = str(self.kwargs["issue"])
         if not (given.isascii() and given.isdigit()) or len(given) > MOST_DIGITS:
-            raise Http404
+            raise Http404(NO_ISSUE)
         found = selectors.visible_issues(self.request.user).filter(pk=given).first()
         if found is None:
-            raise Http404
+            raise Http404(NO_ISSUE)
         return found
 
 
@@ -96,10 +113,10 @@ class EventViewSet(OfIssue[Event]):
         known = read_event_id(event_id)
         try:
             if known is None:
-                raise Http404
+                raise Http404(NO_EVENT)
             found = selectors.event(self.of_issue(), known)
         except Event.DoesNotExist:
-            raise Http404 from None
+            raise Http404(NO_EVENT) from None
         return Response(shapes.EventDetailSerializer(found).data)
 
 

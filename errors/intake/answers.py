@@ -66,7 +66,13 @@ class ForeignPage(Refusal):
     """The page that reports is none of those the project allows; it may not even read this."""
 
     def __init__(self) -> None:
-        super().__init__(403, "This page may not report", causes=["Its origin is not among those of the project."])
+        super().__init__(
+            403,
+            "This page may not report",
+            causes=["Its origin is not among those of the project."],
+            outcome=Outcome.INVALID,
+            reason="origin",
+        )
 
 
 MISTAKE = Refusal(500, "The report could not be taken", headers={"retry-after": "60"})
@@ -98,6 +104,13 @@ def refused(why: Refusal, *, from_page: bool = False) -> Answer:
 def no_key() -> Refusal:
     """Nobody says who reports: 401."""
     return Refusal(401, "No key", causes=["Send the DSN's public key in X-Sentry-Auth or as ?sentry_key=."])
+
+
+def switched_off(what: str) -> Refusal:
+    """The `key` or the `project` takes nothing at present: 403."""
+    return Refusal(
+        403, "Not taken at present", causes=[f"The {what} is switched off."], outcome=Outcome.INVALID, reason=what
+    )
 
 
 def invalid(cause: str, *, reason: str) -> Refusal:

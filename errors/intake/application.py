@@ -103,6 +103,7 @@ class Intake:
             self._room.check()
             found = await self._take(request, receive)
         except Refusal as refusal:
+            self._count(request, refusal)
             await self._bodies.drain(request, receive)
             return answers.refused(refusal, from_page=bool(request.origin))
         except (Away, Busy):
@@ -125,21 +126,17 @@ class Intake:
 
     async def _take(self, request: Request, receive: Receive) -> UUID | None:
         """Keep what the request holds; the id it is answered with."""
-        encoding = request.encoding()
         in_envelope = request.endpoint == "envelope"  # its first line may name the key, too
         sender = await self._sender(request, request.key(), or_later=in_envelope)
         if sender is not None:
             self._admit(request, sender)
+        encoding = request.encoding()
         body = await self._bodies.read(request, receive)
         if sender is None:
             sender = await self._sender(request, reports.key_in_envelope(body, encoding) or request.key())
             assert sender is not None
             self._admit(request, sender)
-        try:
-            taken = await self._read(request, body, encoding)
-        except Refusal as refusal:
-            self._count(request, sender, refusal)
-            raise
+        taken = await self._read(request, body, encoding)
         if taken.pieces:
             await self._writer.put(self._rows(request, sender, taken))
         return taken.event_id
@@ -151,25 +148,27 @@ class Intake:
                 return None
             raise answers.no_key()
         try:
-            return await self._keys.sender(key, project=request.project)
+            sender = await self._keys.sender(key, project=request.project)
         except UnknownKey:
             if or_later:
                 return None
             raise
+        request.known = True
+        return sender
 
     def _admit(self, request: Request, sender: Sender) -> None:
+        if sender.off:
+            raise answers.switched_off(sender.off)
         if request.origin and not sender.allows(request.origin):
             raise answers.ForeignPage
         over = self._quotas.take(sender, now=self._around.clock().timestamp())
         if over is not None:
-            refusal = answers.rate_limited(
+            raise answers.rate_limited(
                 f"The {over.scope} has sent all it may in this minute",
                 seconds=over.seconds,
                 scope=over.scope,
                 reason="quota",
             )
-            self._count(request, sender, refusal)
-            raise refusal
 
     async def _read(self, request: Request, body: bytes, encoding: str) -> Taken:
         """What takes long is done in a thread, so that the others are answered meanwhile."""
@@ -192,9 +191,9 @@ class Intake:
             for one in taken.pieces
         ]
 
-    def _count(self, request: Request, sender: Sender, refusal: Refusal) -> None:
-        if refusal.outcome is not None:
+    def _count(self, request: Request, refusal: Refusal) -> None:
+        if request.known and refusal.outcome is not None:
             category = "security" if request.endpoint in SECURITY else "error"
             self._refused.add(
-                project=sender.project_id, category=category, outcome=refusal.outcome, reason=refusal.reason
+                project=request.project, category=category, outcome=refusal.outcome, reason=refusal.reason
             )

@@ -14,6 +14,12 @@ from errors.protocol import auth, encodings, envelope, event_id, headers, limits
 from errors.rules import Kind
 
 SECURITY_REPORTS = 100  # in one request; browsers gather a few
+# What the id of an answer stands for: when one of these is not kept, nothing of its envelope is.
+ANSWERED_FOR = frozenset({"event", "feedback"})
+EVENT_TOO_LARGE = (
+    f"An event has at most {limits.EVENT_BYTES:,} bytes, and an envelope at most {limits.ITEMS_OF_TYPE} events and "
+    f"{limits.KEPT_BYTES:,} bytes that are kept. Nothing of this one was."
+)
 HEAD_ROOM = limits.HEADER_BYTES + encodings.PIECE_OUT
 
 
@@ -106,6 +112,8 @@ def from_security(body: bytes, encoding: str) -> Taken:
 
 
 def _taken(found: envelope.Envelope, body: bytes, encoding: str) -> Taken:
+    if any(item.dropped and item.type in ANSWERED_FOR for item in found.items):
+        raise answers.too_large(EVENT_TOO_LARGE)
     known = event_id.parse(found.headers.get("event_id"))
     if known is None:
         known = _id_of_event(found.items)

@@ -39,6 +39,7 @@ class Request:
     remote: str
     held: int = 0  # bytes of its body that are counted in Bodies
     ended: bool = False  # there is nothing more to be read
+    known: bool = False  # it has a key of its project's, so what becomes of it is counted there
 
     @property
     def origin(self) -> str:

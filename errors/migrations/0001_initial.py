@@ -555,6 +555,10 @@ class Migration(migrations.Migration):
             model_name='issue',
             index=django.contrib.postgres.indexes.GinIndex(fields=['search'], name='errors_issue_search', opclasses=['gin_trgm_ops']),
         ),
+        migrations.AddIndex(
+            model_name='tagkey',
+            index=models.Index(django.db.models.functions.text.Upper('key'), name='errors_tagkey_alike'),
+        ),
         migrations.AddConstraint(
             model_name='tagkey',
             constraint=models.UniqueConstraint(fields=('grouping', 'key'), name='errors_tagkey_once'),

@@ -1,6 +1,7 @@
 """Events and what is counted of them. Rows of all these are written in bulk by the digest."""
 
 from django.db import models
+from django.db.models.functions import Upper
 
 from errors.models.issues import Grouping
 from errors.models.projects import Project
@@ -54,6 +55,7 @@ class TagKey(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["grouping", "key"], name="errors_tagkey_once")]
+        indexes = [models.Index(Upper("key"), name="errors_tagkey_alike")]
 
     def __str__(self) -> str:
         return self.key

@@ -114,6 +114,8 @@ class Issue(models.Model):
         Raises WrongState when the step is not allowed from there, or somebody was first.
         """
         old = Status(self.status)
+        if old is new:
+            raise WrongState(f"The issue is {old} already", current=old)
         if not may_move(old, new):
             raise WrongState(f"The issue is {old}; it cannot become {new}", current=old)
         changes["status"] = new.value

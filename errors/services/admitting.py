@@ -41,7 +41,7 @@ def admit(project: Project, *, at: datetime) -> None:
     if _waiting() > room.MOST_WAITING:
         _refused(project, "backlog", at=at)
         raise TooMany("Too many reports wait to be digested.", seconds=room.RETRY_SECONDS)
-    sender = Sender(0, project.pk, project.enabled, None, project.quota_per_minute, frozenset())
+    sender = Sender(0, project.pk, "", None, project.quota_per_minute, frozenset())
     with _counting:
         over = _quotas.take(sender, now=at.timestamp())
     if over is not None:

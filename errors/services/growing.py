@@ -10,14 +10,14 @@ from datetime import datetime
 
 from django.db import connection
 
-from errors import severity, sla
+from errors import severity
 from errors.announcing import News
 from errors.assignment import Subject
 from errors.growth import Growth
 from errors.models import ActivityEntry, Issue, Project
 from errors.releases import History, Resolved, Seen, brings_back
 from errors.rules import Activity, Severity, SeveritySource, Status, worse
-from errors.services import bulk, policy
+from errors.services import bulk, clocks, policy, wording
 from errors.services.assigning import whom
 from errors.services.history import BY_ITSELF
 from errors.services.issues import NOT_IGNORED, NOT_RESOLVED
@@ -217,7 +217,8 @@ def _spread(
 
 
 def _take(case: Case, found: Decision) -> None:
-    if case.news is None and not worse(found.severity, case.was):
+    # Only the graver rules were asked: that none of them holds says nothing of how bad the issue is.
+    if case.news is None and (found.rule is None or not worse(found.severity, case.was)):
         return
     case.graver = case.news is None
     issue = case.issue
@@ -230,16 +231,12 @@ def _set_clocks(cases: Iterable[Case], *, at: datetime) -> None:
     for case in cases:
         issue = case.issue
         if case.news:
-            issue.clock_started_at = min(issue.first_seen, at) if case.news is News.NEW else at
-            issue.near_told_at = issue.responded_at = issue.breached_at = None
-            issue.responded_by = ""
-        if issue.responded_at is None:
-            level = levels[Severity(issue.severity)]
-            issue.near_at, issue.respond_by = sla.deadlines(
-                issue.clock_started_at,
-                within_seconds=level.respond_within_seconds,
-                near_percent=level.near_percent,
-            )
+            starts = min(issue.first_seen, at) if case.news is News.NEW else at
+            clock = clocks.restarted(issue, at=starts, levels=levels)
+        else:
+            clock = clocks.moved(issue, was=case.was, at=at, levels=levels)
+        for name, value in clock.items():
+            setattr(issue, name, value)
 
 
 def _assign(cases: Sequence[Case], *, at: datetime) -> None:
@@ -287,7 +284,8 @@ def _write_down(cases: Iterable[Case], *, at: datetime) -> None:
 
 def _publish(cases: Sequence[Case], *, at: datetime) -> None:
     def facts(case: Case, **more: object) -> dict[str, object]:
-        return {"project": case.project.slug, "by": f"system {BY_ITSELF}", "severity": case.issue.severity, **more}
+        said = {"project": case.project.slug, "by": f"system {BY_ITSELF}", "severity": case.issue.severity, **more}
+        return wording.public(said, case.project)
 
     for news, name in _TOLD_AS.items():
         if told := {str(case.issue.pk): facts(case, note=case.note) for case in cases if case.news is news}:

@@ -12,7 +12,7 @@ from django.db import transaction
 from catalogue.models import Person
 from errors.models import ActivityEntry, Issue
 from errors.rules import Activity, Severity, SeveritySource, Status
-from errors.services import clocks, history, telling
+from errors.services import clocks, history, telling, wording
 from errors.services.alarms import end_alerts, end_issue_alert, end_sla_alert
 from errors.services.policy import judge
 from errors.services.projects import newest_release
@@ -71,7 +71,7 @@ def assign(issue: Issue, person: Person | None, *, by: Actor, at: datetime) -> I
         answered = clocks.answered(row, by=by, at=at) if person else {}
         write(row, assignee=person, assigned_at=at if person else None, assigned_because=because, **answered)
         if answered:
-            end_sla_alert(row, detail=f"{by.name} gave it to {person}.", at=at)
+            end_sla_alert(row, detail=f"{by.name} responded.", at=at)
         text = f"To {person}" if person else "To nobody"
         history.note(row, Activity.ASSIGNED, by=by.name, at=at, text=text, data={"person": _slug(person)})
         if person:
@@ -161,7 +161,7 @@ def reopen(issue: Issue, *, by: Actor, at: datetime) -> Issue:
 
 def set_severity(issue: Issue, severity: Severity | None, *, by: Actor, at: datetime) -> Issue:
     """The issue with the severity a person says, which the rules leave alone from then on; None gives it back to
-    them. Raises IssueGone.
+    them. A person who says it has responded. Raises IssueGone.
     """
     with transaction.atomic():
         row = locked(issue)
@@ -178,12 +178,16 @@ def set_severity(issue: Issue, severity: Severity | None, *, by: Actor, at: date
         after = {"severity": severity.value, "source": source.value}
         if after == before:
             return row
+        answered = clocks.answered(row, by=by, at=at)  # to the deadline there was
         write(row, severity=severity.value, severity_source=source.value, **decided)
-        write(row, **clocks.moved(row))
+        write(row, **clocks.moved(row, was=Severity(before["severity"]), at=at))
+        if answered:
+            write(row, **answered)
+            end_sla_alert(row, detail=f"{by.name} responded.", at=at)
         history.note(row, Activity.SEVERITY, by=by.name, at=at, data={"before": before["severity"], **after})
         telling.tell_worse(row, at=at)
         if before["severity"] == Severity.CRITICAL.value != row.severity:
-            end_issue_alert(row, detail=f"{by.name}: it is {row.severity}.", at=at)
+            end_issue_alert(row, detail=wording.no_longer_critical(row, row.project, by=by.name), at=at)
         tell("severity_changed", row, before=before, after=after, by=by, at=at)
     return row
 
@@ -240,7 +244,8 @@ def tell(
     no comment: who reads it may not see every project's errors."""
     facts = {name: value for name, value in (after or {}).items() if name not in ("note", "text")}
     after = facts if row.project.restricted else after
-    publish(f"errors.issue.{what}", subject=row.pk, at=at, data={"project": row.project.slug, "by": str(by), **facts})
+    data = wording.public({"project": row.project.slug, "by": str(by), **facts}, row.project)
+    publish(f"errors.issue.{what}", subject=row.pk, at=at, data=data)
     audit.record(f"errors.issue.{what}", by=by, subject=f"errors.issue:{row.pk}", at=at, before=before, after=after)
 
 

@@ -59,7 +59,7 @@ def merge(target: Issue, others: Collection[Issue], *, by: Actor, at: datetime) 
 
 
 def unmerge(grouping: Grouping, *, by: Actor, at: datetime) -> Issue:
-    """The issue that this grouping is from now on, unresolved and with a clock of its own. Raises CannotMerge."""
+    """The issue that this grouping is from now on, unresolved; the clock goes on. Raises CannotMerge."""
     with transaction.atomic():
         holding.hold_groupings()
         found = Grouping.objects.filter(pk=grouping.pk).first()
@@ -68,7 +68,7 @@ def unmerge(grouping: Grouping, *, by: Actor, at: datetime) -> Issue:
         old = _locked([found.issue_id])[found.issue_id]
         if not old.groupings.exclude(pk=found.pk).exists():
             raise CannotMerge("It is the only grouping of its issue: there is nothing to split it from.")
-        new = _split_off(old, found, at=at)
+        new = _split_off(old, found)
         _recount(new, known=[old])
         _recount(old, known=[old])
         data: dict[str, object] = {"grouping": found.pk, "label": found.label}
@@ -102,7 +102,7 @@ def _refuse(row: Issue, rest: Sequence[Issue]) -> None:
         raise CannotMerge(f"Issue {row.pk} is {row.status}, and some of the others are open: reopen it first.")
 
 
-def _split_off(old: Issue, grouping: Grouping, *, at: datetime) -> Issue:
+def _split_off(old: Issue, grouping: Grouping) -> Issue:
     new = Issue(
         project=old.project,
         service=old.service,
@@ -119,7 +119,7 @@ def _split_off(old: Issue, grouping: Grouping, *, at: datetime) -> Issue:
         assigned_at=old.assigned_at,
         assigned_because=old.assigned_because,
     )
-    for name, value in clocks.restarted(new, at=at).items():
+    for name, value in clocks.continued(old).items():
         setattr(new, name, value)
     new.save()
     Grouping.objects.filter(pk=grouping.pk).update(issue=new)
@@ -184,9 +184,11 @@ def _judge_again(row: Issue, *, among: Sequence[Issue], at: datetime) -> None:
         severity, because = found.severity, found.because[:300]
         waiting = [issue for issue in among if issue.status in OPEN]
         worst = min(waiting, key=lambda issue: SEVERITIES.index(Severity(issue.severity)), default=None)
-        if worst is not None and not worse(severity, Severity(worst.severity)):
+        # That no rule holds makes nothing worse.
+        if worst is not None and (rule is None or not worse(severity, Severity(worst.severity))):
             severity, rule, because = Severity(worst.severity), worst.severity_rule_id, worst.severity_because
-        if severity.value != row.severity:
+        was = Severity(row.severity)
+        if severity is not was:
             write(row, severity=severity.value, severity_rule_id=rule, severity_because=because)
-            write(row, **clocks.moved(row))
+            write(row, **clocks.moved(row, was=was, at=at))
     telling.tell_worse(row, at=at)

@@ -8,7 +8,12 @@ from errors.models import Key, Project
 from sysops.access import audit
 from sysops.access.actors import Actor
 
-SLUG = "sysops"
+SLUG, NUMBER = "sysops", 1  # sysops.own_errors has the number in its DSN
+
+
+def is_own(project: Project) -> bool:
+    """Whether Sysops reports its own errors to it."""
+    return (project.pk, project.slug) == (NUMBER, SLUG)
 
 
 def ensure_own_project(*, number: int, public: str, by: Actor, at: datetime) -> Project:

@@ -24,13 +24,14 @@ from errors.models import (
     Spool,
     Undigestible,
 )
-from errors.services import alarms, holding, rows, telling
+from errors.services import alarms, holding, own, rows, telling
 from errors.services.keys import add_key, change_key, dsn
 from errors.services.rows import Overtaken
 from sysops.access.actors import Actor
 from sysops.kernel.clock import Clock
 
 __all__ = [
+    "NotToDelete",
     "Overtaken",
     "add_key",
     "change_key",
@@ -56,6 +57,10 @@ _RELEASES = 100  # that are looked at to find the newest: a patch of an old line
 _EVENTS, _ISSUES, _FILES = 5_000, 200, 200  # rows removed in one transaction, so that nobody waits for it
 
 
+class NotToDelete(Exception):
+    """Something depends on the project; the message says what, and what to do instead."""
+
+
 def create_project(
     *,
     slug: str,
@@ -71,6 +76,8 @@ def create_project(
     Raises ValidationError by field, Overtaken.
     """
     values = {"name": name, "service": service, "environment": environment, **settings}
+    if problem := project_rules.slug_problem(slug):
+        raise ValidationError({"slug": [problem]})
     _refuse_wrong(values)
     with rows.one_change("the projects"):
         row = Project(slug=slug, created_at=at, created_by=by.name[:255])
@@ -104,11 +111,16 @@ def change_project(project: Project, values: Mapping[str, object], *, by: Actor,
 def delete_project(project: Project, *, by: Actor, at: datetime) -> None:
     """Nothing it sends is taken from now on, nobody sees it, and its slug is free; `remove_deleted` does the rest.
 
-    Raises Overtaken.
+    Raises NotToDelete, Overtaken.
     """
     with rows.one_change(f"the project {project.slug}"):
         row = rows.fresh(project)
         _refuse_deleted(row)
+        if own.is_own(row):
+            raise NotToDelete(
+                f"Sysops reports its own errors to {row.name}: it cannot be deleted. Switch it off instead, or set "
+                "SYSOPS_SENTRY_DSN to report them elsewhere."
+            )
         about, before = _about(row), _facts(row)
         Project.objects.filter(pk=row.pk).update(deleted_at=at, enabled=False, slug=f"{row.slug[:40]}-deleted-{row.pk}")
         rows.tell("errors.project.deleted", row, before=before, after=None, by=by, at=at, about=about)

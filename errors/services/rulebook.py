@@ -28,7 +28,7 @@ _FIXED = {SeverityRule: "slug", SeverityLevel: "severity"}  # others refer to a 
 
 def create(kind: type[R], values: Mapping[str, object], *, by: Actor, at: datetime) -> R:
     """A new rule. Raises ValidationError by field, Overtaken."""
-    _refuse_wrong(values)
+    _refuse_wrong({"conditions": {}, **values} if kind is SeverityRule else values)
     with rows.one_change("the rules"):
         row = kind()
         rows.write(row, values)

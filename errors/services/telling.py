@@ -138,7 +138,7 @@ def hide_words(project: Project, *, at: datetime) -> None:
             _fire(issue, project, at=at)
     _hold_turns(project.pk)
     if opened.filter(key=f"{REST_KEY}{project.pk}").exists():
-        _fire_together(project, title="More critical issues", listed="", at=at)
+        _fire_together(project, title=wording.rest_title([], project), listed="", at=at)
 
 
 def _is_critical_news(each: Grown) -> bool:
@@ -193,11 +193,12 @@ def _fire(issue: Issue, project: Project, *, at: datetime) -> None:
     said = wording.because(issue, project)
     because = f"{said}. " if said else ""
     accounts = f", {issue.affected_accounts} accounts" if issue.affected_accounts else ""
+    counts = "" if project.restricted else f"Events so far: {issue.event_count}{accounts}. "
     alerting.fire(
         key=issue_key(issue.pk),
         level=Level.CRITICAL,
-        title=f"{project.name}: {wording.title(issue, project)}",
-        detail=f"{because}Events so far: {issue.event_count}{accounts}. Acknowledge it so that others know.",
+        title=wording.alert_title(issue, project),
+        detail=f"{because}{counts}Acknowledge it so that others know.",
         service=project.service,
         path=wording.issue_path(issue.pk),
         at=at,
@@ -207,14 +208,15 @@ def _fire(issue: Issue, project: Project, *, at: datetime) -> None:
 def _fire_rest(rest: Sequence[Grown], *, at: datetime) -> None:
     project = rest[0].project
     listed = "\n".join(f"- {wording.title(each.issue, project)}" for each in rest[: announcing.LISTED])
-    _fire_together(project, title=f"{len(rest)} more critical issue{'s' * (len(rest) > 1)}", listed=listed, at=at)
+    title = wording.rest_title([each.issue for each in rest], project)
+    _fire_together(project, title=title, listed=listed, at=at)
 
 
 def _fire_together(project: Project, *, title: str, listed: str, at: datetime) -> None:
     alerting.fire(
         key=f"{REST_KEY}{project.pk}",
         level=Level.CRITICAL,
-        title=f"{project.name}: {title}",
+        title=title,
         detail=f"So many at once are told of together, the ones that follow in messages of their own:\n{listed}",
         service=project.service,
         path=f"{wording.project_path(project)}&severity=critical",

@@ -13,7 +13,7 @@ from errors import sla
 from errors.announcing import News, Stream
 from errors.models import ActivityEntry, Issue
 from errors.rules import Activity, Severity, Status
-from errors.services import bulk, policy
+from errors.services import bulk, policy, wording
 from errors.services.bulletins import tell_due
 from errors.services.history import BY_ITSELF
 from errors.services.issues import NOT_IGNORED
@@ -58,11 +58,11 @@ def _waiting() -> QuerySet[Issue]:
 
 def _breach(at: datetime) -> int:
     # Of what is due at once: see sla.breaches_at.
-    missed = Q(respond_by__gt=F("clock_started_at")) | Q(respond_by__lte=at - sla.AT_ONCE_GRACE)
+    missed = Q(near_at=None) | Q(respond_by__gt=F("near_at")) | Q(respond_by__lte=at - sla.AT_ONCE_GRACE)
     issues = _claim(_waiting().filter(missed, respond_by__lte=at))
     for issue in issues:
         assert issue.respond_by is not None
-        issue.breached_at = sla.breaches_at(issue.clock_started_at, issue.respond_by)
+        issue.breached_at = sla.breaches_at(issue.near_at, issue.respond_by)
     bulk.update(issues, "breached_at")
     _record(issues, Activity.SLA_BREACHED, at=at)
     tell_soon(issues, Stream.BREACHED, at=at)
@@ -76,7 +76,7 @@ def _near(at: datetime) -> int:
     bulk.update(issues, "near_told_at")
     _record(issues, Activity.SLA_NEAR, at=at)
     # What is due at once was told of as it came; "soon due" would be the same message again.
-    later = [each for each in issues if each.respond_by and not sla.at_once(each.clock_started_at, each.respond_by)]
+    later = [each for each in issues if each.respond_by and not sla.at_once(each.near_at, each.respond_by)]
     tell_soon(later, Stream.NEAR, at=at)
     return len(issues)
 
@@ -115,12 +115,15 @@ def _record(issues: list[Issue], kind: Activity, *, at: datetime, text: str = ""
         ]
     )
     facts = {
-        str(issue.pk): {
-            "project": issue.project.slug,
-            "by": f"system {BY_ITSELF}",
-            "severity": issue.severity,
-            "respond_by": issue.respond_by.isoformat() if issue.respond_by else None,
-        }
+        str(issue.pk): wording.public(
+            {
+                "project": issue.project.slug,
+                "by": f"system {BY_ITSELF}",
+                "severity": issue.severity,
+                "respond_by": issue.respond_by.isoformat() if issue.respond_by else None,
+            },
+            issue.project,
+        )
         for issue in issues
     }
     publish_many(f"errors.issue.{kind}", facts, at=at)

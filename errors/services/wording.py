@@ -10,6 +10,8 @@ from sysops.access.rules import text
 from sysops.kernel.redaction import redact
 
 _TITLE = 160
+NO_LONGER_CRITICAL = "No longer critical"
+_PUBLIC = ("by", "status", "comment", "issues", "from_issue", "grouping")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,37 @@ def title(issue: Issue, project: Project) -> str:
     if project.restricted:
         return f"Issue {issue.pk}"
     return _line(f"{issue.error_type}: {issue.error_message}" if issue.error_message else issue.error_type, _TITLE)
+
+
+def alert_title(issue: Issue, project: Project) -> str:
+    """The issue in one line, and whose it is, where its service does not say so. An alert is read by everybody."""
+    return f"{title(issue, project)}{_whose(project)}"
+
+
+def rest_title(issues: Sequence[Issue], project: Project) -> str:
+    """How many more critical issues there are; which one, when it is only one."""
+    if len(issues) == 1:
+        return f"1 more critical issue, {alert_title(issues[0], project)}"
+    count = f"{len(issues)} more" if issues else "More"
+    return f"{count} critical issues{_whose(project)}"
+
+
+def no_longer_critical(issue: Issue, project: Project, *, by: str) -> str:
+    """How the alert of an issue that goes on has ended; `alert.resolved` knows it by its first words."""
+    return f"{NO_LONGER_CRITICAL}." if project.restricted else f"{NO_LONGER_CRITICAL}: {by} made it {issue.severity}."
+
+
+def public(facts: Mapping[str, object], project: Project) -> dict[str, object]:
+    """What an event says of an issue. Of a restricted project only what names nothing: everybody may read events."""
+    return {name: value for name, value in facts.items() if not project.restricted or name in _PUBLIC}
+
+
+def _whose(project: Project) -> str:
+    """Never "Token: …": with that before it, `redact` takes what follows for the token."""
+    if project.restricted:
+        return " of a restricted project"
+    service = project.service.name if project.service else ""
+    return "" if service.casefold() == project.name.casefold() else f" in {project.name}"
 
 
 def because(issue: Issue, project: Project) -> str:

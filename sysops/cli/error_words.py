@@ -55,6 +55,10 @@ def details(found: Mapping[str, object], *, sla: "Sla") -> Iterator[str]:
     for tag in tags:
         shown = ", ".join(f"{row['value']} ({row['percent']:g} %)" for row in tag["values"][:_TAG_VALUES])
         yield f"  tag {harmless(tag['key'])}: {' '.join(harmless(shown).split())}"
+    groups = found["groupings"]
+    assert isinstance(groups, list)
+    for group in groups if len(groups) > 1 else ():
+        yield f"  group {group['id']}: {' '.join(harmless(group['label']).split())} ({group['event_count']}×)"
     if found["stack_trace"]:
         yield ""
         yield harmless(str(found["stack_trace"]))

@@ -17,21 +17,26 @@ if TYPE_CHECKING:
     from sysops.access.actors import Actor
 
 MOST_DIGITS = 18  # fits a bigint
-NOBODY = "none"
+NOBODY, RULES = "none", "rules"
+SEVERITIES = ("critical", "high", "medium", "low")
 # Which option gave what the services call so.
-OPTIONS = {"until": "--for", "more_events": "--events", "more_accounts": "--accounts", "name": "--name", "slug": "SLUG"}
+OPTIONS = {"until": "--for", "more_events": "--events", "more_accounts": "--accounts", "slug": "SLUG", "text": "TEXT"}
 
 
 class Number(click.ParamType[int]):
-    """The number of an issue."""
+    """The number of an issue, or of one of its groups."""
 
     name = "number"
+
+    def __init__(self, of: str = "issue") -> None:
+        self.of, self.where = of, "list" if of == "issue" else "show ID"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value)
         if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS:
             return int(text)
-        raise click.UsageError(f"There is no issue {text!r}; give its number. `sysops errors list` lists them", ctx)
+        lists = f"`sysops errors {self.where}` lists them"
+        raise click.UsageError(f"There is no {self.of} {text!r}; give its number. {lists}", ctx)
 
 
 id_argument = click.argument("issue_id", metavar="ID", type=Number())
@@ -39,7 +44,7 @@ id_argument = click.argument("issue_id", metavar="ID", type=Number())
 
 @click.group()
 def errors() -> None:
-    """Issues that applications reported: list, show, resolve, acknowledge, assign, ignore, reopen; and projects."""
+    """Issues that applications reported: list, show, and all that is done about them; and projects."""
 
 
 @errors.command("list")
@@ -167,6 +172,72 @@ def reopen(issue_id: int, as_json: bool) -> None:
 
 
 @errors.command()
+@id_argument
+@click.argument("text")
+@json_option
+@needs_django
+def comment(issue_id: int, text: str, as_json: bool) -> None:
+    """Write TEXT into its history."""
+    from errors.api.serializers import ActivitySerializer
+    from errors.services import issues
+    from sysops.kernel.clock import utc_now
+
+    with _refused():
+        entry = issues.comment(_issue(issue_id), text=text, by=_actor(), at=utc_now())
+    show(ActivitySerializer(entry).data, as_json=as_json, text=lambda: f"The comment is in the history of {issue_id}.")
+
+
+@errors.command()
+@id_argument
+@click.argument("level", metavar="SEVERITY", type=click.Choice([*SEVERITIES, RULES]))
+@json_option
+@needs_django
+def severity(issue_id: int, level: str, as_json: bool) -> None:
+    """Say how bad it is (critical, high, medium, low), which the rules then leave alone; `rules` gives it back."""
+    from errors.rules import Severity
+    from errors.services import issues
+    from sysops.kernel.clock import utc_now
+
+    given = None if level == RULES else Severity(level)
+    with _refused():
+        done = issues.set_severity(_issue(issue_id), given, by=_actor(), at=utc_now())
+    _show(done, as_json=as_json)
+
+
+@errors.command()
+@id_argument
+@click.argument("others", metavar="OTHER...", nargs=-1, required=True, type=Number())
+@json_option
+@needs_django
+def merge(issue_id: int, others: tuple[int, ...], as_json: bool) -> None:
+    """Make the OTHER issues of its project part of ID; they are gone then."""
+    from errors.services import merging
+    from sysops.kernel.clock import utc_now
+
+    with _refused():
+        done = merging.merge(_issue(issue_id), [_issue(pk) for pk in others], by=_actor(), at=utc_now())
+    _show(done, as_json=as_json)
+
+
+@errors.command()
+@id_argument
+@click.argument("grouping", metavar="GROUP", type=Number("group"))
+@json_option
+@needs_django
+def split(issue_id: int, grouping: int, as_json: bool) -> None:
+    """Split one of its groups off (`sysops errors show` lists them); prints the new issue."""
+    from errors.services import merging
+    from sysops.kernel.clock import utc_now
+
+    found = _issue(issue_id).groupings.filter(pk=grouping).first()
+    if found is None:
+        raise click.UsageError(f"Issue {issue_id} has no group {grouping}; `sysops errors show {issue_id}` lists them")
+    with _refused():
+        done = merging.unmerge(found, by=_actor(), at=utc_now())
+    _show(done, as_json=as_json)
+
+
+@errors.command()
 @json_option
 @needs_django
 def projects(as_json: bool) -> None:
@@ -273,6 +344,7 @@ def _refused() -> Iterator[None]:
     from catalogue.services.rows import Overtaken
     from errors.models import WrongState
     from errors.services.issues import IssueGone
+    from errors.services.merging import CannotMerge
 
     try:
         yield
@@ -282,7 +354,7 @@ def _refused() -> Iterator[None]:
             f"{OPTIONS.get(name, '--' + name.replace('_', '-'))}: {' '.join(texts)}" for name, texts in found.items()
         )
         raise click.UsageError("; ".join(words)) from None
-    except (WrongState, IssueGone, Overtaken) as exc:
+    except (WrongState, IssueGone, CannotMerge, Overtaken) as exc:
         raise Failed(str(exc)) from None
 
 

@@ -19,21 +19,26 @@ from catalogue.models import Person, Team
 from errors.models import (
     AssignmentRule,
     Attachment,
+    CheckIn,
+    Feedback,
     Grouping,
     Issue,
     Key,
     Project,
+    SessionCount,
     SeverityLevel,
     SeverityRule,
     Spool,
     Undigestible,
 )
-from errors.services import policy
+from errors.services import own, policy
+from sysops.access.actors import Actor
 from sysops.access.models import AuditEntry
 from sysops.dashboard import errors
 from sysops.kernel.clock import utc_now
+from sysops.own_errors import OWN_PROJECT
 from tests.admin import errors_house as house
-from tests.errors.support import HOUR, MINUTE, grouping, issue, key, project, stored_event
+from tests.errors.support import HOUR, MINUTE, grouping, issue, key, project, report, stored_event
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse
@@ -187,8 +192,19 @@ def test_the_search_box_asks_what_the_api_asks_and_says_what_it_cannot_mean(sign
 
     assert "PaymentError" in found
     assert "PrintError" not in found
-    assert "There is no severity:terrible" in wrong
+    assert wrong.count("There is no severity:terrible") == 1
+    assert "Create a new item" not in wrong
     assert "PaymentError" not in wrong
+
+
+@pytest.mark.parametrize("asked", ["severity=terrible", "what=terrible", "seen=terrible"])
+def test_a_filter_value_that_nobody_knows_is_said(sign_in: SignIn, asked: str) -> None:
+    issue(error_type="PaymentError")
+
+    text = seen(sign_in("viewer"), f"{page('issue_changelist')}?{asked}")
+
+    assert text.count("'terrible', so it was not filtered by it. Known:") == 1
+    assert "PaymentError" in text
 
 
 def test_mine_are_those_of_the_person_i_am(sign_in: SignIn) -> None:
@@ -368,7 +384,7 @@ def test_what_is_missing_or_cannot_be_is_said_and_nothing_changes(sign_in: SignI
 def test_a_step_that_somebody_else_was_quicker_with_is_explained(sign_in: SignIn) -> None:
     client, made = sign_in("operator"), issue(status="resolved")
 
-    assert "it cannot become" in act(client, "resolve", made, fixed="now")
+    assert "The issue is resolved already" in act(client, "resolve", made, fixed="now")
 
 
 def test_an_issue_is_given_away_taken_ignored_and_judged(sign_in: SignIn) -> None:
@@ -518,6 +534,50 @@ def test_a_project_is_changed_gets_another_key_and_is_deleted(sign_in: SignIn) -
     assert "Write shop to delete it" in act(client, "remove", made, slug="shp")
     assert "is deleted" in act(client, "remove", made, slug="shop")
     assert "The shop" not in re.sub(r"(?s)<title>.*?</title>|is deleted", "", seen(client, page("issue_changelist")))
+
+
+def test_the_project_of_sysops_own_errors_stays_and_says_why(sign_in: SignIn) -> None:
+    made = own.ensure_own_project(number=OWN_PROJECT, public="0" * 32, by=Actor.system(), at=utc_now())
+
+    text = act(sign_in("admin"), "remove", made, slug="sysops")
+
+    assert "Sysops reports its own errors to Sysops itself" in text
+    assert "Switch it off instead" in text
+    assert Project.objects.get(pk=made.pk).deleted_at is None
+
+
+def test_a_project_shows_the_latest_of_what_came_beside_events(sign_in: SignIn) -> None:
+    home, at = project("shop"), utc_now()
+    for number in range(12):
+        CheckIn.objects.create(
+            project=home, check_in_id=uuid4(), monitor=f"job-{number:02}", status="ok", duration_seconds=2.5,
+            received_at=at + number * MINUTE,
+        )  # fmt: skip
+    SessionCount.objects.create(project=home, hour=at, release="shop@2.0", started=1234, crashed=3)
+    Feedback.objects.create(project=home, feedback_id=uuid4(), name="Maria", message="No <b>pay</b>", received_at=at)
+
+    html = raw(sign_in("viewer"), page("project_change", home.pk))
+    text = unescape(html)
+
+    assert "job-11: ok, took 2.5 s" in text
+    assert ("job-02" in text, "job-01" in text) == (True, False)
+    assert "shop@2.0: 1,234 began, 3 crashed" in text
+    assert "No &lt;b&gt;pay&lt;/b&gt;" in html
+
+
+def test_an_issue_says_plainly_when_it_was_first_seen_and_until_when_it_was_to_be_responded_to(
+    sign_in: SignIn,
+) -> None:
+    made, client = report(project("shop"), at=utc_now()), sign_in("viewer")
+    waiting = seen(client, page("issue_change", made.pk))
+    Issue.objects.filter(pk=made.pk).update(responded_at=utc_now(), responded_by="ada", status="acknowledged")
+    done = seen(client, page("issue_change", made.pk))
+
+    assert "First seen</strong> <span" in waiting
+    assert "unknown" not in waiting
+    due = re.compile(r"<dt>Respond by</dt><dd>(.*?)</dd>", re.S)
+    assert "in " in due.findall(waiting)[0]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", due.findall(done)[0])
 
 
 def test_a_project_shows_what_became_of_what_it_sent(sign_in: SignIn) -> None:

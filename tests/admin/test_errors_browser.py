@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from errors.models import Event, Issue
+from errors.models import Event, Issue, SeverityRule
 from errors.rules import Kind
 from sysops.kernel.clock import utc_now
 from tests.admin import errors_house as house
@@ -111,6 +111,23 @@ def test_the_pages_of_errors_are_no_wider_than_a_phone(browser: Browser, live_se
             page.goto(f"{live_server.url}/admin/{path}")
             page.evaluate(OPEN_ALL)
             assert not page.evaluate(TOO_WIDE), path
+
+
+def test_what_a_rule_asks_is_read_whole_on_a_phone(browser: Browser, live_server: LiveServer) -> None:
+    SeverityRule.objects.create(
+        slug="long", name="Long", severity="high", position=1,
+        conditions={"message": "*" + "payment provider did not answer " * 4 + "*", "error_type": ["A" * 60]},
+    )  # fmt: skip
+    clipped = """[...document.querySelectorAll('#result_list .field-says')].filter((cell) => {
+      const text = document.createRange();
+      text.selectNodeContents(cell);
+      return text.getBoundingClientRect().right > document.documentElement.clientWidth;
+    }).length"""
+
+    with signed_in(browser, live_server, role="viewer", width=390) as page:
+        page.goto(f"{live_server.url}/admin/errors/severityrule/")
+        expect(page.locator("#result_list .field-says").first).to_contain_text("payment provider")
+        assert page.evaluate(clipped) == 0
 
 
 def test_somebody_reads_an_issue_and_deals_with_it(browser: Browser, live_server: LiveServer) -> None:

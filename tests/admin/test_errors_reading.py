@@ -116,5 +116,6 @@ def test_bars_of_a_week_stand_for_four_hours_and_lose_nothing() -> None:
     assert len(charts.per_bar(counts, week)) == 42
     assert sum(charts.per_bar(counts, week)) == sum(counts)
     drawn = charts.chart(counts, week, now=NOW)
-    assert "from Wed 13 Jan 09:00 UTC" in drawn
+    assert "the most, 662, Wed 13 Jan 09:00 UTC until now" in drawn
+    assert "Wed 13 Jan 05:00 to 09:00 UTC: 646 events" in drawn
     assert drawn.count("<rect") == 42

@@ -12,13 +12,25 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from catalogue.models import Environment, Person, Service, Team
-from errors.models import Attachment, Event, Feedback, HourCount, Issue, TagKey, TagValue
+from errors.models import (
+    Attachment,
+    CheckIn,
+    Event,
+    Feedback,
+    HourCount,
+    Issue,
+    Project,
+    SessionCount,
+    TagKey,
+    TagValue,
+)
 from errors.rules import Activity
+from errors.services import merging
 from errors.services.history import note
 from sysops.access.actors import Actor
 from sysops.access.roles import Role
 from sysops.access.services import create_token
-from tests.errors.support import DAY, HOUR, NOW, grouping, issue, project, stored_event
+from tests.errors.support import BY, DAY, HOUR, NOW, grouping, issue, project, stored_event
 
 pytestmark = pytest.mark.django_db
 
@@ -71,6 +83,29 @@ def ids(api: APIClient, **query: str | int | list[str]) -> list[int]:
 
 def shop() -> Service:
     return Service.objects.create(slug="shop", name="Shop", owner_team=Team.objects.create(slug="ops", name="Ops"))
+
+
+BESIDE = ("check-ins", "sessions", "feedback")
+
+
+def beside(home: Project) -> Project:
+    """The project with two check-ins, sessions and feedback."""
+    for number in (1, 2):
+        at = NOW + number * HOUR
+        CheckIn.objects.create(
+            project=home, check_in_id=uuid4(), monitor="nightly", status=["in_progress", "ok"][number - 1],
+            received_at=at,
+        )  # fmt: skip
+        SessionCount.objects.create(project=home, hour=at, release=f"{number}.0", started=9, crashed=1)
+        words = ["First", "Second"][number - 1]
+        Feedback.objects.create(project=home, feedback_id=uuid4(), message=words, received_at=at)
+    return home
+
+
+def listed(api: APIClient, path: str) -> list[Body]:
+    answer = api.get(f"/api/system/error-projects/{path}")
+    assert answer.status_code == 200, answer.content
+    return list(answer.json()["results"])
 
 
 def test_an_issue_answers_every_field_of_the_contract(viewer: APIClient) -> None:
@@ -312,6 +347,53 @@ def test_without_a_token_nothing_is_answered() -> None:
 def test_an_id_that_is_none_is_not_found(viewer: APIClient, pk: str) -> None:
     for path in ("", "/events", "/activity", f"/events/{uuid4().hex}"):
         assert viewer.get(f"{ALL}/{pk}{path}").status_code == 404
+
+
+def test_a_merged_issue_names_the_one_it_is_part_of_to_whom_may_see_that(viewer: APIClient, admin: APIClient) -> None:
+    home, secret = project(), project("secret", restricted=True)
+    target, gone = issue(home), issue(home, message="other")
+    hidden, hidden_gone = issue(secret), issue(secret, message="other")
+    merging.merge(target, [gone], by=BY, at=NOW)
+    merging.merge(hidden, [hidden_gone], by=BY, at=NOW)
+
+    def said(api: APIClient, pk: int) -> str:
+        answer = api.get(f"{ALL}/{pk}")
+        assert answer.status_code == 404
+        return str(answer.json()["detail"])
+
+    assert said(viewer, gone.pk) == f"Issue {gone.pk} was merged into issue {target.pk}."
+    assert said(viewer, hidden_gone.pk) == said(viewer, 10**9) == "There is no such issue."
+    assert said(admin, hidden_gone.pk) == f"Issue {hidden_gone.pk} was merged into issue {hidden.pk}."
+    assert viewer.get(f"{ALL}/{10**9}/events").json()["detail"] == "There is no such issue."
+
+
+# What arrived beside events
+
+
+def test_check_ins_sessions_and_feedback_of_a_project_are_listed_the_latest_first(viewer: APIClient) -> None:
+    home = beside(project("shop"))
+
+    check_ins, sessions, feedback = (listed(viewer, f"shop/{name}") for name in BESIDE)
+
+    assert [(row["monitor"], row["status"]) for row in check_ins] == [("nightly", "ok"), ("nightly", "in_progress")]
+    assert check_ins[0]["check_in_id"] == home.check_ins.latest("pk").check_in_id.hex
+    assert [(row["release"], row["started"], row["crashed"]) for row in sessions] == [("2.0", 9, 1), ("1.0", 9, 1)]
+    assert [(row["message"], row["event_id"]) for row in feedback] == [("Second", None), ("First", None)]
+    answer = viewer.get("/api/system/error-projects/shop/sessions", {"page_size": 1}).json()
+    assert (answer["count"], len(answer["results"])) == (2, 1)
+
+
+def test_what_is_beside_the_events_of_a_restricted_project_is_for_its_readers(
+    viewer: APIClient, admin: APIClient
+) -> None:
+    beside(project("secret", restricted=True))
+
+    for name in BESIDE:
+        address = f"/api/system/error-projects/secret/{name}"
+        assert viewer.get(address).status_code == 404
+        assert admin.get(address).json()["count"] == 2
+        assert viewer.post(address, {}).status_code in (403, 405)
+        assert APIClient().get(address).status_code == 401
 
 
 # What it costs

@@ -5,16 +5,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.cache import cache
+from django.core.exceptions import ValidationError
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from catalogue.models import Environment, Person, Service, Team
+from errors import project_rules
 from errors.models import ActivityEntry, AssignmentRule, Issue, Project, SeverityLevel, SeverityRule
+from errors.services import own, projects
 from errors.services.policy import ensure_defaults
 from sysops.access.actors import Actor
 from sysops.access.models import ApiToken, AuditEntry
 from sysops.access.roles import Role
 from sysops.access.services import create_token
+from sysops.own_errors import OWN_PROJECT
 from tests.errors.support import NOW, issue, key, project
 from tests.errors.support import grouping as more
 
@@ -319,6 +323,38 @@ def test_a_deleted_project_is_gone_with_its_issues(admin: APIClient) -> None:
     post(admin, "error-projects", {"slug": "shop", "name": "Shop again"})
 
 
+def test_the_project_of_sysops_own_errors_is_not_deleted(admin: APIClient) -> None:
+    own.ensure_own_project(number=OWN_PROJECT, public="0" * 32, by=Actor.system(), at=NOW)
+
+    answer = admin.delete("/api/system/error-projects/sysops")
+
+    assert answer.status_code == 409
+    assert "reports its own errors" in answer.json()["detail"]
+    assert "Switch it off" in answer.json()["detail"]
+    assert Project.objects.get(slug="sysops").deleted_at is None
+    patch(admin, "error-projects/sysops", {"enabled": False})
+
+
+@pytest.mark.parametrize("slug", ["Shop", "shop_web", "-shop", "shop--web", "s" * 65])
+def test_a_slug_is_refused_with_the_same_words_everywhere(admin: APIClient, slug: str) -> None:
+    out = post(admin, "error-projects", {"slug": slug, "name": "Shop"}, status=400)
+
+    assert out["errors"] == {"slug": [project_rules.NO_SLUG]}
+    with pytest.raises(ValidationError) as refused:
+        projects.create_project(slug=slug, name="Shop", by=Actor.system(), at=NOW)
+    assert refused.value.message_dict == {"slug": [project_rules.NO_SLUG]}
+
+
+def test_what_is_named_and_not_there_is_said_by_what_it_should_be(admin: APIClient, operator: APIClient) -> None:
+    made = post(admin, "error-projects", {"slug": "shop", "name": "Shop", "service": "zed"}, status=400)
+    rule = post(admin, "severity-rules", {"name": "X", "severity": "low", "project": "zed"}, status=400)
+    given = put(operator, issue(), "assign", {"assignee": "zed"}, status=400)
+
+    assert made["errors"] == {"service": ["There is no service 'zed'."]}
+    assert rule["errors"]["project"] == ["There is no error project 'zed'."]  # type: ignore[index]
+    assert given["errors"] == {"assignee": ["There is no person 'zed'."]}
+
+
 def test_projects_and_rules_are_for_admins(operator: APIClient) -> None:
     project("shop")
 
@@ -364,6 +400,8 @@ def test_a_severity_rule_is_made_changed_and_deleted(admin: APIClient) -> None:
     [
         ({"name": "X", "severity": "low", "conditions": {"colour": "red"}}, "conditions"),
         ({"name": "X", "severity": "low", "conditions": []}, "conditions"),
+        ({"name": "X", "severity": "low", "conditions": {}}, "conditions"),
+        ({"name": "X", "severity": "low"}, "conditions"),
         ({"name": "X", "severity": "worst"}, "severity"),
         ({"name": "§", "severity": "low"}, "slug"),
         ({"name": "X", "severity": "low", "project": "none"}, "project"),

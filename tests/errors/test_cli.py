@@ -120,6 +120,29 @@ def test_the_steps_of_an_issue_are_taken_and_audited(cli: Cli) -> None:
     }
 
 
+def test_an_issue_is_commented_on_judged_merged_and_split(cli: Cli) -> None:
+    home = project("shop")
+    made, other, foreign = issue(home), issue(home, message="other"), issue(message="foreign")
+    number = str(made.pk)
+
+    assert json.loads(cli("comment", number, "Card reader again.", "--json").stdout)["text"] == "Card reader again."
+    assert "is in the history" in cli("comment", number, "Still.").stdout
+    assert json.loads(cli("severity", number, "high", "--json").stdout)["severity"] == "high"
+    assert f"{number}  medium" in cli("severity", number, "rules").stdout
+    merged = cli("merge", number, str(other.pk))
+    assert merged.returncode == 0
+    group = made.groupings.latest("pk")
+    assert f"group {group.pk}: {group.label}" in merged.stdout
+    split = json.loads(cli("split", number, str(group.pk), "--json").stdout)
+    assert split["id"] not in (number, str(other.pk))
+    assert split["groupings"][0]["id"] == str(group.pk)
+
+    refused = cli("merge", number, str(foreign.pk))
+    assert (refused.returncode, "different projects" in refused.stderr) == (1, True)
+    only = cli("split", split["id"], str(group.pk))
+    assert (only.returncode, "only grouping" in only.stderr) == (1, True)
+
+
 def test_a_step_that_is_not_possible_exits_with_1_and_says_why(cli: Cli) -> None:
     done = cli("resolve", str(issue(status="resolved").pk))
 
@@ -135,6 +158,10 @@ def test_a_step_that_is_not_possible_exits_with_1_and_says_why(cli: Cli) -> None
         (("resolve", "9" * 30), "sysops errors list"),
         (("assign", "1", "nobody"), "no issue 1"),
         (("ignore", "1", "--for", "soon"), "--for"),
+        (("severity", "1", "awful"), "critical"),
+        (("merge", "1"), "OTHER"),
+        (("merge", "1", "x"), "no issue 'x'"),
+        (("split", "1", "x"), "no group 'x'"),
         (("ignore", "1", "--events", "0"), "--events"),
     ],
 )
@@ -174,7 +201,8 @@ def test_a_project_is_made_and_its_dsn_printed_alone_on_a_line(cli: Cli) -> None
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (("No Slug",), "SLUG"),
+        (("No Slug",), "SLUG: Use lower-case letters"),
+        (("Shop_Web",), "SLUG: Use lower-case letters"),
         (("shop", "--service", "x"), "no service 'x'"),
         (("shop", "--environment", "x"), "no environment 'x'"),
     ],
@@ -194,3 +222,12 @@ def test_nothing_an_event_says_drives_the_terminal(cli: Cli) -> None:
     for done in (cli("list"), cli("show", str(made.pk)), cli("show", str(made.pk), "--json")):
         assert not {"\x1b", "\x07", "\x9b", "\u202e", "\r"} & set(done.stdout)
     assert harmless("naïve — 日本\n\tok") == "naïve — 日本\n\tok"
+
+
+def test_what_cannot_be_said_or_split_exits_with_2(cli: Cli) -> None:
+    made = issue()
+
+    empty, foreign = cli("comment", str(made.pk), "  "), cli("split", str(made.pk), "999999")
+
+    assert (empty.returncode, "TEXT: Must not be empty." in empty.stderr) == (2, True)
+    assert (foreign.returncode, f"Issue {made.pk} has no group 999999" in foreign.stderr) == (2, True)

@@ -8,14 +8,30 @@ from django.test.utils import CaptureQueriesContext
 
 from errors.models import ActivityEntry, AssignmentRule, Issue, Project, Release, SeverityLevel, SeverityRule
 from errors.rules import Severity
-from errors.services import growing, policy
+from errors.services import clocks, growing, policy
 from errors.services import issues as steps
 from errors.services.growing import settle
+from errors.services.ticking import tick
+from sysops.events.models import Event as Published
 from tests.errors.growth import arrive, grow, grow_all, person, service, team
-from tests.errors.support import BY, DAY, HOUR, MINUTE, NOW, digested, growth, issue, project, published, stored_event
+from tests.errors.support import (
+    BY,
+    DAY,
+    HOUR,
+    MINUTE,
+    NOW,
+    clock,
+    digested,
+    growth,
+    issue,
+    project,
+    published,
+    stored_event,
+)
 
 pytestmark = pytest.mark.django_db
 LATER = NOW + HOUR
+DEADLINES = ("near_at", "respond_by")
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +69,7 @@ def test_a_new_issue_gets_severity_and_deadline(level: str, accounts: int, sever
     assert published(found) == ["created"]
 
 
-def test_the_second_account_makes_it_high_from_the_same_start() -> None:
+def test_the_second_account_makes_it_high_with_the_time_for_that_from_then_on() -> None:
     found = arrive(project(), accounts=1)
     assert found.severity == "medium"
 
@@ -61,7 +77,7 @@ def test_the_second_account_makes_it_high_from_the_same_start() -> None:
 
     assert (found.severity, found.severity_because) == ("high", "Several accounts meet it")
     assert found.severity_rule == SeverityRule.objects.get(slug="several-accounts")
-    assert found.respond_by == NOW + HOUR
+    assert (found.clock_started_at, found.respond_by) == (NOW, NOW + 10 * MINUTE + HOUR)
     assert history(found) == ["created", "severity"]
     assert published(found) == ["created", "severity_changed"]
 
@@ -70,6 +86,50 @@ def test_severity_does_not_fall_while_the_issue_is_open() -> None:
     critical, high = arrive(project(), digested(level="fatal")), arrive(project(), accounts=2)
     both = grow_all([critical, high], digested(level="info"), at=LATER)
     assert [each.severity for each in both] == ["critical", "high"]
+
+
+def test_that_no_rule_holds_raises_no_issue_that_is_open() -> None:
+    found = arrive(project(), digested(level="warning"), accounts=1)
+
+    found = grow(found, at=LATER, accounts=1)
+
+    assert (found.severity, found.severity_because) == ("low", "It only warns or informs")
+    assert history(found) == ["created"]
+
+
+def test_what_becomes_worse_hours_later_is_near_and_missed_by_its_new_deadline() -> None:
+    found = arrive(project(), accounts=1)
+    tick(now=clock(NOW + 3 * HOUR + 15 * MINUTE))  # the first deadline is near
+
+    found = grow(found, at=NOW + 3 * HOUR + 30 * MINUTE, accounts=2)
+
+    assert (found.near_at, found.respond_by) == (NOW + 4 * HOUR + 18 * MINUTE, NOW + 4 * HOUR + 30 * MINUTE)
+    assert found.near_told_at is None
+    assert [clocks.moved(found, was=Severity.MEDIUM, at=NOW + 3 * HOUR + 30 * MINUTE)[name] for name in DEADLINES] == [
+        found.near_at,
+        found.respond_by,
+    ]
+
+
+def test_the_events_of_a_restricted_project_name_neither_it_nor_how_bad_or_whose_it_is() -> None:
+    home = project("vault", restricted=True, service=service("shop", team("shop", "ada")))
+    found = arrive(home, digested(release="heist@1"), accounts=1)
+    found = grow(found, at=NOW + MINUTE, accounts=2)
+    steps.resolve(found, by=BY, at=NOW + MINUTE, release="heist@1")
+    found = grow(found, digested(level="fatal", release="heist@2", at=LATER), at=LATER)
+    steps.set_severity(found, Severity.LOW, by=BY, at=LATER)
+    steps.assign(found, None, by=BY, at=LATER)
+    other = arrive(home, digested("Other"))
+    tick(now=clock(NOW + 3 * HOUR + 30 * MINUTE))
+    tick(now=clock(NOW + DAY))
+
+    said = {
+        row.name.removeprefix("errors.issue."): row.data for row in Published.objects.filter(name__contains=".issue.")
+    }
+
+    assert set(said) == {"created", "assigned", "severity_changed", "resolved", "regressed", "sla_near", "sla_breached"}
+    assert {name for data in said.values() for name in data} == {"by", "status"}, said
+    assert published(other)[-1] == "sla_breached"
 
 
 def test_what_a_person_decided_the_rules_leave_alone() -> None:

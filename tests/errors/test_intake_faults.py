@@ -17,7 +17,6 @@ from errors.intake import bulk, room, writer
 from errors.intake.answers import Refusal
 from errors.intake.bulk import Row
 from errors.intake.database import Away, Connection, Database
-from errors.intake.keys import Keys, UnknownKey
 from errors.intake.outcomes import Refused
 from errors.intake.waking import Waker
 from errors.intake.writer import Busy, Writer
@@ -235,50 +234,6 @@ def test_committed_means_on_disk_whatever_the_server_has_as_its_default() -> Non
         return said
 
     assert asyncio.run(ask()) == "on"
-
-
-def test_known_keys_stay_good_while_the_database_is_away_and_unknown_ones_are_not_called_wrong() -> None:
-    key = support.key(support.project())
-    away = threading.Event()
-    now = [100.0]
-
-    async def ask() -> None:
-        database = Database(lambda: nowhere() if away.is_set() else parameters(), prepare=bulk.prepare)
-        keys = Keys(database, clock=lambda: now[0])
-        assert (await keys.sender(key.public, project=key.project_id)).key_id == key.pk
-        await database.close()
-        away.set()
-        now[0] += 3600
-        assert (await keys.sender(key.public, project=key.project_id)).key_id == key.pk
-        now[0] += 3600
-        with pytest.raises(Away):
-            await keys.sender("0" * 32, project=key.project_id)
-
-    asyncio.run(ask())
-
-
-def test_a_flood_of_unknown_keys_is_one_query_and_not_one_each() -> None:
-    key = support.key(support.project())
-    queries: list[None] = []
-
-    async def ask() -> None:
-        database = Database(parameters, prepare=bulk.prepare)
-        plain = database.run
-
-        async def counted(work: Callable[[Connection], Awaitable[object]], *, patience: float = 3) -> object:
-            queries.append(None)
-            return await plain(work, patience=patience)
-
-        database.run = counted  # type: ignore[method-assign,assignment]
-        keys = Keys(database, clock=time.monotonic)
-        await keys.sender(key.public, project=key.project_id)
-        tried = [keys.sender(f"{n:032x}", project=key.project_id) for n in range(500)]
-        found = await asyncio.gather(*tried, return_exceptions=True)
-        assert all(isinstance(one, UnknownKey) for one in found)
-        await database.close()
-
-    asyncio.run(ask())
-    assert len(queries) == 2
 
 
 def test_reports_are_refused_while_too_many_wait_and_while_the_disk_is_nearly_full(

@@ -31,6 +31,7 @@ STEPS: dict[str, Step] = {
     "resolve": lambda row: issues.resolve(row, by=BY, at=LATER),
     "ignore": lambda row: issues.ignore(row, by=BY, at=LATER),
     "comment": lambda row: issues.comment(row, text="Looking at it", by=BY, at=LATER),
+    "severity": lambda row: issues.set_severity(row, Severity.LOW, by=BY, at=LATER),
 }
 
 
@@ -73,6 +74,7 @@ def test_every_step_of_a_person_is_the_response_that_stops_the_clock(name: str) 
         ("resolve", "resolved"),
         ("ignore", "ignored"),
         ("comment", "commented"),
+        ("severity", "severity_changed"),
     ],
 )
 def test_every_step_is_in_the_history_the_events_and_the_audit_log(name: str, kind: str) -> None:
@@ -80,7 +82,7 @@ def test_every_step_is_in_the_history_the_events_and_the_audit_log(name: str, ki
 
     STEPS[name](row)
 
-    assert history(row) == ["comment" if name == "comment" else kind]
+    assert history(row) == [name if name in ("comment", "severity") else kind]
     assert published(row) == [kind]
     assert audited(row) == [f"errors.issue.{kind}"]
 
@@ -196,7 +198,7 @@ def test_reopening_starts_the_clock_anew_and_forgets_the_resolution() -> None:
 
 
 def test_an_issue_that_is_open_cannot_be_reopened() -> None:
-    with pytest.raises(WrongState):
+    with pytest.raises(WrongState, match=r"^The issue is unresolved already$"):
         issues.reopen(issue(), by=BY, at=LATER)
 
 
@@ -228,7 +230,7 @@ def test_an_issue_can_be_taken_out_of_anybodys_hands_which_is_no_response() -> N
     assert (row.assignee, row.assigned_at, row.responded_at) == (None, None, None)
 
 
-def test_a_severity_set_by_a_person_moves_the_deadline_from_the_same_start() -> None:
+def test_a_worse_severity_set_by_a_person_is_due_from_then_on_and_they_have_responded() -> None:
     levels()
     row = issue(respond_by=NOW + 4 * HOUR, near_at=NOW + 3 * HOUR)
 
@@ -236,8 +238,39 @@ def test_a_severity_set_by_a_person_moves_the_deadline_from_the_same_start() -> 
 
     row.refresh_from_db()
     assert (row.severity, row.severity_source) == ("high", "manual")
-    assert row.respond_by == NOW + HOUR
-    assert row.near_at == NOW + 48 * MINUTE
+    assert row.respond_by == NOW + MINUTE + HOUR
+    assert row.near_at == NOW + MINUTE + 48 * MINUTE
+    assert (row.responded_at, row.responded_by, row.breached_at) == (NOW + MINUTE, "ada", None)
+
+
+@pytest.mark.parametrize("by", [BY, Actor.system()])
+def test_what_is_made_critical_hours_later_is_not_missed_at_once(by: Actor) -> None:
+    levels()
+    row = issue(near_at=NOW + 3 * HOUR, respond_by=NOW + 4 * HOUR)
+
+    row = issues.set_severity(row, Severity.CRITICAL, by=by, at=NOW + 2 * HOUR)
+
+    assert (row.respond_by, row.breached_at) == (NOW + 2 * HOUR, None)
+    assert clocks.answered(row, by=BY, at=NOW + 2 * HOUR + 4 * MINUTE).get("breached_at") is None
+
+
+def test_a_severity_set_too_late_to_be_a_response_in_time_is_a_breach_of_the_deadline_there_was() -> None:
+    levels()
+    row = issue(near_at=NOW + 3 * HOUR, respond_by=NOW + 4 * HOUR)
+
+    row = issues.set_severity(row, Severity.LOW, by=BY, at=NOW + 5 * HOUR)
+
+    assert row.breached_at == NOW + 4 * HOUR
+
+
+def test_a_lower_severity_brings_no_deadline_forward() -> None:
+    levels()
+    row = issue(severity="low", near_at=NOW + 19 * HOUR, respond_by=NOW + 24 * HOUR)
+    row = issues.set_severity(row, Severity.CRITICAL, by=Actor.system(), at=NOW + 10 * HOUR)
+
+    row = issues.set_severity(row, Severity.HIGH, by=Actor.system(), at=NOW + 10 * HOUR + MINUTE)
+
+    assert row.respond_by == NOW + 10 * HOUR
 
 
 def test_a_deadline_that_moves_away_is_told_of_again_when_it_is_near() -> None:

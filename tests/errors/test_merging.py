@@ -154,14 +154,16 @@ def test_split_again_both_are_as_they_were_before() -> None:
     assert Event.objects.filter(grouping__issue=new).count() == 2
 
 
-def test_what_is_split_off_is_unresolved_and_its_clock_starts() -> None:
-    row = issue(assignee=None)
+def test_what_is_split_off_is_unresolved_and_its_clock_goes_on() -> None:
+    policy.ensure_defaults()
+    row = issue(assignee=None, near_at=NOW + 3 * HOUR, respond_by=NOW + 4 * HOUR)
     part = more(row, events=1, at=NOW + HOUR)
     issues.resolve(row, by=BY, at=NOW + HOUR)
 
     new = merging.unmerge(part, by=BY, at=LATER)
 
-    assert (new.status, new.clock_started_at, new.responded_at) == ("unresolved", LATER, None)
+    assert (new.status, new.clock_started_at) == ("unresolved", NOW)
+    assert (new.responded_at, new.responded_by, new.respond_by) == (NOW + HOUR, "ada", NOW + 4 * HOUR)
     assert fresh(row).status == "resolved"
     entry = ActivityEntry.objects.get(issue=new, kind="unmerged")
     assert entry.data["from_issue"] == row.pk
@@ -268,7 +270,7 @@ def test_a_merge_keeps_the_worst_severity_that_the_rules_had_found() -> None:
     row = merging.merge(one, [other], by=BY, at=LATER)
 
     assert (fresh(row).severity, fresh(row).severity_because) == ("critical", "The application reports it as fatal")
-    assert fresh(row).respond_by == row.clock_started_at
+    assert (fresh(row).clock_started_at, fresh(row).respond_by) == (NOW, LATER), "critical from the merge on"
     assert Alert.objects.get(key=alarms.issue_key(row.pk), resolved_at=None).level == "critical"
 
 
@@ -280,6 +282,25 @@ def test_a_merge_does_not_make_an_open_issue_less_severe() -> None:
     row = merging.merge(one, [issue(home, "KeyError")], by=BY, at=LATER)
 
     assert fresh(row).severity == "high"
+
+
+def test_a_merge_in_which_no_rule_holds_makes_nothing_worse() -> None:
+    policy.ensure_defaults()
+    home = project()
+    one, other = (issue(home, severity="low", severity_because="Minor") for _ in range(2))
+
+    row = merging.merge(one, [other], by=BY, at=LATER)
+
+    assert (fresh(row).severity, fresh(row).severity_because) == ("low", "Minor")
+
+
+def test_what_nobody_responded_to_in_time_is_late_also_when_it_is_split_off() -> None:
+    policy.ensure_defaults()
+    row = issue(near_at=NOW + 3 * HOUR, respond_by=NOW + 4 * HOUR, breached_at=NOW + 4 * HOUR)
+
+    new = merging.unmerge(more(row, events=1), by=BY, at=LATER)
+
+    assert (new.breached_at, new.responded_at) == (NOW + 4 * HOUR, None)
 
 
 def test_splitting_does_not_make_what_is_left_less_severe() -> None:

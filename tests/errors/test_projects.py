@@ -255,4 +255,4 @@ def test_the_alert_of_a_batch_that_is_being_stored_loses_its_words_too() -> None
     thread.join(10)
 
     assert done.is_set()
-    assert Alert.objects.get().title == f"{row.name}: Issue {found.pk}"
+    assert Alert.objects.get().title == f"Issue {found.pk} of a restricted project"

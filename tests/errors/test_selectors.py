@@ -8,13 +8,15 @@ from django.contrib.auth.models import Group, User
 from pytest_django import DjangoAssertNumQueries
 
 from catalogue.models import Person, Service, Team
-from errors import selectors
+from errors import looks, selectors
+from errors.finding import is_overdue
 from errors.models import Attachment, Event, Feedback, HourCount, Issue, TagKey, TagValue
-from errors.search import parse
+from errors.search import NAMES, parse
 from sysops.access.actors import Actor
 from sysops.access.principals import TokenPrincipal
 from sysops.access.roles import Role
 from sysops.access.services import create_token
+from sysops.stack.programs import ROOT
 from tests.errors.support import DAY, HOUR, MINUTE, NOW, grouping, issue, packed, project, stored_event
 
 pytestmark = pytest.mark.django_db
@@ -196,6 +198,32 @@ def test_a_breach_is_found_before_the_tick_has_written_it_down() -> None:
     assert [row for row in Issue.objects.order_by("pk") if selectors.sla_state(row, now=NOW).breached] == [
         late, noted, at_once,
     ]  # fmt: skip
+    assert list(Issue.objects.filter(is_overdue(now=NOW)).order_by("pk")) == [late, at_once], "of them, those that wait"
+    assert [row for row in Issue.objects.order_by("pk") if looks.sla_words(row, now=NOW)[0] == "bad"] == [late, at_once]
+
+
+def test_the_name_of_a_tag_is_found_whatever_its_capitals() -> None:
+    wanted = issue()
+    issue()
+    tag(wanted, "Area", "eu")
+
+    assert found("area:eu") == found("AREA:e*") == found("Area:eu") == found("has:area") == [wanted]
+    assert found("tag.area:eu") == [wanted]
+    assert found("area:EU") == [], "values are compared as they are"
+
+
+def test_a_project_that_nobody_has_finds_nothing_and_everything_else() -> None:
+    row = issue(project("shop"))
+
+    assert found("project:nope") == []
+    assert found("!project:nope") == [row]
+
+
+def test_every_name_of_the_search_stands_in_its_documentation() -> None:
+    table = (ROOT / "docs/errors.md").read_text()
+
+    names = [*NAMES, *(f"is:{flag}" for flag in ("open", "assigned", "unassigned", "breached", "regressed"))]
+    assert [name for name in names if f"`{name}:" not in table and f"`{name}`" not in table] == []
 
 
 @pytest.mark.parametrize(

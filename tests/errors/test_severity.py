@@ -132,6 +132,8 @@ def test_shipped_rules_are_in_order_and_can_be_read() -> None:
         ({"accounts_at_least": True}, "whole number"),
         ({"within_minutes": 60}, "events_at_least"),
         ({"events_at_least": 5, "within_minutes": 1_441}, "1 to 1440"),
+        ({}, "Name at least one of level, error_type,"),
+        ({"tag": {}}, "Name at least one of level"),
     ],
 )
 def test_bad_conditions_are_refused_with_what_to_write_instead(conditions: object, said: str) -> None:

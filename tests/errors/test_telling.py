@@ -19,6 +19,8 @@ from errors.services import issues as steps
 from errors.services.projects import change_project
 from errors.services.ticking import tick
 from notifications.models import Message
+from notifications.templating import fill
+from notifications.templating import shipped as shipped_words
 from tests.errors.growth import TICK, arrive, grow, grow_all, kinds, person, run_clock, service, team
 from tests.errors.support import BY, DAY, HOUR, MINUTE, NOW, digested, issue, project
 
@@ -202,7 +204,7 @@ def test_maintenance_holds_messages_back_and_releases_what_is_still_true() -> No
 
     said = [(message.kind, message.context.get("title")) for message in Message.objects.order_by("pk")]
     assert said == [
-        ("alert.raised", f"{home.name}: Bad: broken"),
+        ("alert.raised", f"Bad: broken in {home.name}"),
         ("errors.sla_breached", "Bad: broken"),
         ("errors.issue", "Plain: broken"),
     ]
@@ -362,6 +364,88 @@ def test_the_words_of_a_restricted_project_are_in_no_message_and_no_alert() -> N
     assert said
     for word in ("Theft", "stolen", "heist", "cellar", "payment", home_rule.name):
         assert not [each for each in said if word in each], word
+
+
+def test_an_alert_of_a_restricted_project_names_neither_the_project_nor_how_often_it_happened() -> None:
+    home = project("vault", restricted=True, service=service("shop", team("shop", "ada")))
+    made = [arrive(home, digested("Theft", f"{number}", level="fatal"), accounts=7) for number in range(4)]
+    steps.set_severity(made[0], Severity.LOW, by=BY, at=NOW + MINUTE)
+
+    first = Alert.objects.get(key=f"errors.issue:{made[0].pk}")
+    rest = Alert.objects.get(key=f"errors.critical:{home.pk}")
+
+    assert first.title == f"Issue {made[0].pk} of a restricted project"
+    assert rest.title == f"1 more critical issue, Issue {made[3].pk} of a restricted project"
+    told_of = str([*Alert.objects.values(), *Message.objects.values_list("context", flat=True)]).lower()
+    for word in ("vault", "events so far", "accounts", "it low", "to ada"):
+        assert word not in told_of, word
+
+
+@pytest.mark.parametrize("name", ["Token", "Password", "Secret", "API key", "Basic", "Bearer"])
+@pytest.mark.parametrize("restricted", [False, True])
+def test_no_title_of_an_alert_is_taken_for_a_secret(name: str, restricted: bool) -> None:
+    home = project(name=name, restricted=restricted)
+    for number in range(4):
+        arrive(home, digested("Error", f"number {number}", level="fatal"))
+
+    titles = list(Alert.objects.values_list("title", flat=True))
+
+    assert len(titles) == 4
+    assert not [title for title in titles if "redacted" in title]
+
+
+def test_the_subject_of_an_alert_names_its_service_and_its_project_once_where_they_are_called_alike() -> None:
+    shop = service("shop", team("shop", "ada"))
+    for name in ("Shop", "Till"):
+        arrive(project(name=name, service=shop), digested("OSError", name, level="fatal"))
+
+    assert [subject(message) for message in Message.objects.order_by("pk")] == [
+        "Critical, Shop: OSError: Shop",
+        "Critical, Shop: OSError: Till in Till",
+    ]
+
+
+def test_one_more_critical_issue_is_called_by_its_name_and_several_are_counted() -> None:
+    home = project(name="Till")
+    for number in range(4):
+        arrive(home, digested("Error", f"number {number}", level="fatal"))
+    rest = Alert.objects.filter(key=f"errors.critical:{home.pk}")
+    assert rest.get().title == "1 more critical issue, Error: number 3 in Till"
+
+    made = [issue(home, "More", f"{number}", events=0, level="fatal") for number in range(2)]
+    grow_all(made, digested("More", level="fatal"), at=NOW, new=True)
+
+    assert rest.get().title == "2 more critical issues in Till"
+
+
+def test_an_alert_that_ends_because_it_is_not_critical_any_more_says_what_it_is_now() -> None:
+    found = arrive(project(name="Till"), digested("OSError", level="fatal"))
+    steps.set_severity(found, Severity.LOW, by=BY, at=NOW + MINUTE)
+
+    message = Message.objects.get(kind="alert.resolved")
+    said = fill(shipped_words("alert.resolved"), {**message.context, "acknowledge_url": "https://x/act"}, zone="UTC")
+
+    assert said.subject == "No longer critical: OSError: broken in Till"
+    for text in (said.text, said.html):
+        assert "No longer critical: ada made it low." in text
+        assert "https://x/act" not in text
+        assert "need not do anything" not in text
+
+
+def test_an_alert_that_is_over_needs_nobody_and_offers_no_step() -> None:
+    found = arrive(project(name="Till"), digested("OSError", level="fatal"))
+    steps.resolve(found, by=BY, at=NOW + MINUTE)
+
+    message = Message.objects.get(kind="alert.resolved")
+    said = fill(shipped_words("alert.resolved"), {**message.context, "acknowledge_url": "https://x/act"}, zone="UTC")
+
+    assert said.subject == "Resolved: OSError: broken in Till"
+    assert "You need not do anything." in said.text
+    assert "https://x/act" not in said.text
+
+
+def subject(message: Message) -> str:
+    return fill(shipped_words(message.kind), message.context, zone="UTC").subject
 
 
 def test_a_project_that_becomes_restricted_takes_its_words_out_of_its_alerts() -> None:

@@ -12,7 +12,7 @@ from errors.services import policy
 from errors.services.projects import delete_project
 from errors.services.ticking import tick
 from notifications.models import Message
-from tests.errors.growth import arrive, kinds, person, run_clock, service, team
+from tests.errors.growth import arrive, grow, kinds, person, run_clock, service, team
 from tests.errors.support import BY, HOUR, MINUTE, NOW, clock, digested, project, published
 
 pytestmark = pytest.mark.django_db
@@ -60,6 +60,20 @@ def test_critical_is_near_at_once_and_missed_after_five_minutes() -> None:
     assert Message.objects.get(kind="errors.sla_breached").level == "critical"
 
 
+def test_what_becomes_critical_hours_later_is_missed_five_minutes_after_that() -> None:
+    found = arrive(project(), accounts=1)
+    run_clock(NOW, NOW + 2 * HOUR, step=10 * MINUTE)
+    since = NOW + 2 * HOUR
+    grow(found, digested(level="fatal", at=since), at=since)
+
+    assert tick(now=clock(since))["breached"] == 0
+    assert tick(now=clock(since + 5 * MINUTE - SECOND))["breached"] == 0
+    assert tick(now=clock(since + 5 * MINUTE))["breached"] == 1
+    found.refresh_from_db()
+    assert (found.respond_by, found.breached_at) == (since, since + 5 * MINUTE)
+    assert "errors.sla_near" not in kinds(), "its alert said so"
+
+
 def test_a_response_stops_the_clock() -> None:
     found = arrive(project())
     steps.comment(found, text="I look at it", by=BY, at=NOW + MINUTE)
@@ -75,6 +89,14 @@ def test_what_was_missed_while_nothing_ran_is_missed_at_its_time_and_not_told_as
     found.refresh_from_db()
     assert found.breached_at == NOW + 4 * HOUR
     assert "errors.sla_near" not in kinds()
+
+
+def test_what_was_missed_while_nothing_ran_is_missed_also_when_it_gets_worse_before_the_next_tick() -> None:
+    found = arrive(project(), accounts=1)
+    grow(found, at=NOW + 9 * HOUR, accounts=2)
+    tick(now=clock(NOW + 9 * HOUR))
+    found.refresh_from_db()
+    assert (found.severity, found.breached_at) == ("high", NOW + 4 * HOUR)
 
 
 def test_many_missed_deadlines_of_a_project_are_one_message() -> None:

@@ -159,7 +159,7 @@ def test_the_errors_before_and_meanwhile_stand_in_a_table_and_what_is_not_known_
 
     page = page_of(window, signed_in())
 
-    assert "3 events of 1 issues, 0 new" in page
+    assert "3 events of 1 issue, 0 new" in page
     assert "not known when this report was made" in page
     assert "no price" in page
     assert EVIL not in page
