@@ -189,8 +189,8 @@ def test_the_id_of_an_event_finds_its_issue() -> None:
 def test_a_breach_is_found_before_the_tick_has_written_it_down() -> None:
     late = issue(clock_started_at=NOW - 2 * HOUR, respond_by=NOW - HOUR)
     noted = issue(breached_at=NOW - HOUR, responded_at=NOW)
-    at_once = issue(clock_started_at=NOW - 6 * MINUTE, respond_by=NOW - 6 * MINUTE)
-    issue(clock_started_at=NOW - 4 * MINUTE, respond_by=NOW - 4 * MINUTE)
+    at_once = issue(clock_started_at=NOW - 6 * MINUTE, near_at=NOW - 6 * MINUTE, respond_by=NOW - 6 * MINUTE)
+    issue(clock_started_at=NOW - 4 * MINUTE, near_at=NOW - 4 * MINUTE, respond_by=NOW - 4 * MINUTE)
     issue(clock_started_at=NOW, respond_by=NOW + HOUR)
     issue(clock_started_at=NOW - 2 * HOUR, respond_by=NOW - HOUR, responded_at=NOW - 90 * MINUTE)
 
