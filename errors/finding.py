@@ -70,8 +70,9 @@ def _tagged(key: str, *, value: str, pattern: str | None = None) -> Q:
 
 
 def _tagged_alike(term: Term) -> Q:
-    """Of a tag that a person names: Area is area."""
-    rows = TagValue.objects.filter(key__in=_keys_alike(term.tag).values("key").distinct())
+    """Of a tag that a person names: Area is area. Named one by one, so that the index of the values is used."""
+    spelt = {term.tag, term.tag.lower(), term.tag.upper(), term.tag.capitalize()}
+    rows = TagValue.objects.filter(key__in=sorted(spelt))
     rows = rows.filter(value=term.value) if term.pattern is None else rows.filter(value__iregex=term.pattern)
     return Q(pk__in=rows.values("grouping__issue"))
 
