@@ -189,6 +189,11 @@ class LevelViewSet(ReadViewSet[SeverityLevel]):
         return Response(LevelOut(row).data)
 
 
+def _seen_by(user: object) -> Q:
+    """Rules of all projects, and those of projects this person may see."""
+    return Q(project=None) | Q(project__in=selectors.visible_projects(user))
+
+
 class RuleFilter(FilterSet):
     enabled = Flag(field_name="enabled")
 
@@ -212,8 +217,7 @@ class SeverityRuleViewSet(ReadViewSet[SeverityRule]):
     def get_queryset(self) -> QuerySet[SeverityRule]:
         if getattr(self, "swagger_fake_view", False):
             return SeverityRule.objects.none()
-        seen = Q(project=None) | Q(project__in=selectors.visible_projects(self.request.user))
-        return SeverityRule.objects.filter(seen).select_related("project").order_by("-pk")
+        return SeverityRule.objects.filter(_seen_by(self.request.user)).select_related("project").order_by("-pk")
 
     @extend_schema(request=SeverityRuleIn, responses={201: SeverityRuleOut})
     def create(self, request: Request) -> Response:
@@ -255,8 +259,9 @@ class AssignmentRuleViewSet(NumberedViewSet[AssignmentRule]):
     def get_queryset(self) -> QuerySet[AssignmentRule]:
         if getattr(self, "swagger_fake_view", False):
             return AssignmentRule.objects.none()
-        seen = Q(project=None) | Q(project__in=selectors.visible_projects(self.request.user))
-        rows = AssignmentRule.objects.filter(seen).select_related("project", "service", "person", "team")
+        rows = AssignmentRule.objects.filter(_seen_by(self.request.user)).select_related(
+            "project", "service", "person", "team"
+        )
         return rows.order_by("-pk")
 
     @extend_schema(request=AssignmentRuleIn, responses={201: AssignmentRuleOut})
