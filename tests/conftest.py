@@ -33,6 +33,16 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Bytes that are no text are named by their length: gzip writes the time into them.
+
+    Two processes that collect the same tests a second apart would otherwise know them by different names.
+    """
+    if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()):
+        return f"{len(val)}_bytes"
+    return None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def servers(home: Home) -> Iterator[Home]:
     """The session's PostgreSQL and Valkey, running."""
