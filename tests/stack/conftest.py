@@ -74,7 +74,7 @@ class Stack:
     def processes(self) -> list[psutil.Process]:
         """Every process of this stack that lives, wherever it hangs in the tree."""
         mark = (self.data_dir / "instance-id").read_text()
-        return [p for p in leftovers.find(self.data_dir / "run", mark=mark) if p.is_running()]
+        return [p for p in leftovers.find(self.data_dir / "run", mark=mark) if lives(p)]
 
     def stop(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = 30) -> int:
         self.process.send_signal(number)
@@ -123,6 +123,14 @@ def make_stack(folder: Path) -> Iterator[MakeStack]:
     yield make
     for stack in made:
         stack.clear()
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it still does anything: one that ended and waits for its parent to notice does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_until(true: Callable[[], bool], *, seconds: float = 30, why: Callable[[], str] = lambda: "condition") -> None:

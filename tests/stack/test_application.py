@@ -11,7 +11,7 @@ import psutil
 
 from sysops.stack.programs import ROOT
 from tests.services import Home
-from tests.stack.conftest import MakeStack, Stack, wait_until
+from tests.stack.conftest import MakeStack, Stack, lives, wait_until
 
 
 def status(stack: Stack, path: str) -> int:
@@ -40,7 +40,7 @@ def test_it_becomes_ready_survives_the_loss_of_its_web_server_and_ends_in_time(m
 
     before = stack.processes()
     assert stack.stop() == 0
-    assert [process for process in before if process.is_running()] == []
+    assert [process for process in before if lives(process)] == []
 
 
 def test_a_well_worker_has_a_pulse(servers: Home, folder: Path) -> None:

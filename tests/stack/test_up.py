@@ -13,7 +13,7 @@ import pytest
 
 from sysops.stack import postgres
 from tests.services import Home
-from tests.stack.conftest import SLEEPER, MakeStack, wait_until
+from tests.stack.conftest import SLEEPER, MakeStack, lives, wait_until
 
 SLEEP = {"name": "sleeper", "code": SLEEPER, "order": 30}
 DEAF = {
@@ -65,7 +65,7 @@ def test_children_of_a_killed_program_go_before_the_next_one_comes(make_stack: M
     parent.kill()
 
     stack.wait_for("| up", times=2)
-    assert not child.is_running()
+    assert not lives(child)
 
 
 def test_a_program_that_dies_at_once_is_tried_ever_more_rarely(make_stack: MakeStack) -> None:
@@ -105,7 +105,7 @@ def test_it_stops_in_the_other_order_and_ends_the_deaf_and_their_children(make_s
 
     assert time.monotonic() - begun < 30
     assert len(before) > 10  # the deaf one's child and PostgreSQL's own children are among them
-    assert [process for process in before if process.is_running()] == []
+    assert [process for process in before if lives(process)] == []
     ends = [line for line in stack.lines if "bye" in line or "database system is shut down" in line]
     assert [line.split()[0] for line in ends if "was shut down" not in line] == ["beat", "worker", "valkey", "postgres"]
     assert not (stack.data_dir / "run" / "stack.json").exists()
@@ -118,7 +118,7 @@ def test_ctrl_c_while_it_starts_ends_everything(make_stack: MakeStack) -> None:
 
     assert stack.stop(signal.SIGINT) == 0
 
-    assert [process for process in before if process.is_running()] == []
+    assert [process for process in before if lives(process)] == []
 
 
 def test_after_kill_of_the_supervisor_its_programs_die_and_the_next_start_works(make_stack: MakeStack) -> None:
@@ -133,10 +133,10 @@ def test_after_kill_of_the_supervisor_its_programs_die_and_the_next_start_works(
 
     stack.stop(signal.SIGKILL)
 
-    wait_until(lambda: not any(program.is_running() for program in programs), seconds=10)
+    wait_until(lambda: not any(lives(program) for program in programs), seconds=10)
     again = make_stack(SLEEP)
     again.wait_for("sleeper         | here")
-    assert [process for process in before if process.is_running()] == []  # also the deaf one's child
+    assert [process for process in before if lives(process)] == []  # also the deaf one's child
     with psycopg.connect(again.settings()["database_url"]) as connection:
         assert connection.execute("SELECT n FROM kept").fetchone() == (7,)
 
