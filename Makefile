@@ -26,7 +26,7 @@ up: $(INSTALLED) ## Run Sysops in the foreground (SYSOPS_PORT, SYSOPS_DATA_DIR â
 	@exec $(BIN)/python -m sysops.cli up
 
 test: $(INSTALLED_DEV) debian-packages ## Run the tests (TESTS="tests/backups -k restore" for some of them)
-	@exec $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+	@exec $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: $(INSTALLED_DEV) ## Static checks: lint, format, types, floors, requirements in step
 	@$(BIN)/ruff check .

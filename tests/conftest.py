@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import django
 import pytest
+from django.core.servers.basehttp import WSGIRequestHandler
 from pytest_django import DjangoDbBlocker
 
 from tests.services import Home, home, make_cluster, make_cluster_for_session, the_home
@@ -20,6 +21,8 @@ for name in [name for name in os.environ if name.startswith("SYSOPS_") and name 
 os.environ.update(the_home().environ())
 os.environ["DJANGO_SETTINGS_MODULE"] = "sysops.settings"
 django.setup()  # pytest-django does it by itself only for settings named in the ini file
+# The live server writes head and body apart; each answer would else wait 40 ms for the reader's acknowledgement.
+WSGIRequestHandler.disable_nagle_algorithm = True
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,6 +34,12 @@ def pytest_configure(config: pytest.Config) -> None:
         for name in [name for name in os.environ if name.startswith("SYSOPS_") and name != "SYSOPS_PG_OS_USER"]:
             del os.environ[name]
         del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests go first: none of them is left for the end, when the other processes are done."""
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -11,7 +11,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from sysops.access.models import ApiToken
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600), pytest.mark.slow]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300), pytest.mark.slow]
 
 # A document promises what a request looks like, not that the source or service it names exists (400 by API.md).
 NOT_PROMISED = "positive_data_acceptance"
@@ -39,7 +39,7 @@ def hold_against_document(server: LiveServer, token: str, *, phases: str, mode: 
             "--no-color", "--warnings", "off", "--workers", "1",  # two at times break Python 3.11's parser
             *(["--header", f"Authorization: Bearer {token}"] if token else []),
         ],
-        cwd=folder, timeout=570, check=False,
+        cwd=folder, timeout=270, check=False,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout[-20_000:]
