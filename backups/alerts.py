@@ -5,8 +5,6 @@ The rows are the truth: a handler looks at them, so that an event told twice, or
 
 from datetime import datetime
 
-from django.urls import reverse
-
 from alerting.models import Alert
 from alerting.services import fire, resolve
 from backups import selectors
@@ -58,7 +56,7 @@ def verification_ended(event: Event) -> None:
         title=f"Backup {backup.pk} of {backup.source.name} is bad",
         detail=f"{backup.verification_detail}. Neither it nor what stands on it can be relied on: take a full backup.",
         service=backup.source.service,
-        path=reverse("admin:backups_backup_change", args=[backup.pk]),
+        path=f"/admin/backups/backup/{backup.pk}/change/",
         at=event.at,
     )
 
@@ -124,4 +122,4 @@ def _rpo_key(pk: int) -> str:
 
 
 def _source_path(pk: int) -> str:
-    return reverse("admin:backups_source_change", args=[pk])
+    return f"/admin/backups/source/{pk}/change/"

@@ -23,7 +23,7 @@ CSRF_TRUSTED_ORIGINS = [ENV.public_url] if ENV.public_url else []
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # sysops.urls looks for the pages: workers and beat need none
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -17,6 +17,8 @@ from notifications.api.urls import urls as notifications_urls
 from sysops import dashboard, flower
 from sysops.api.slashes import nothing_here, without_slash
 
+admin.autodiscover()  # here, and not in every process that starts
+
 
 def api_urls() -> list[URLPattern | URLResolver]:
     """The addresses of every app's API; those of the API's own last resort stand behind them."""

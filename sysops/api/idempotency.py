@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from django.db import IntegrityError, OperationalError, connection, transaction
@@ -14,14 +14,13 @@ from rest_framework.response import Response
 
 from sysops.access.principals import TokenPrincipal
 from sysops.access.secrets import open_sealed, seal
+from sysops.api.answers import KEPT_FOR
 from sysops.api.models import Answer
 from sysops.api.problems import Conflict, Unprocessable, invalid
 from sysops.api.renderers import JSONRenderer
-from sysops.kernel.clock import Clock
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
-KEPT_FOR = timedelta(hours=24)
 PATIENCE = "5s"  # how long a second request waits for the first one
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _KEPT_HEADERS = ("Location",)
@@ -50,11 +49,6 @@ def answered_once(handler: Handler) -> Callable[..., Response]:
             return response
 
     return post
-
-
-def clean_up(*, now: Clock) -> int:
-    """Forget answers older than 24 hours; how many."""
-    return Answer.objects.filter(created_at__lt=now() - KEPT_FOR).delete()[0]
 
 
 def _claim(request: Request, at: datetime) -> tuple[Answer, bool]:

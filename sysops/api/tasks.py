@@ -3,9 +3,9 @@
 from celery import shared_task
 from django.utils import timezone
 
-from sysops.api import idempotency
+from sysops.api import answers
 
 
 @shared_task(name="api.clean_up", time_limit=300)
 def clean_up(**_: object) -> None:
-    idempotency.clean_up(now=timezone.now)
+    answers.clean_up(now=timezone.now)

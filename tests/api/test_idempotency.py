@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 
 from sysops.access import services
 from sysops.access.models import ApiToken
-from sysops.api import idempotency
+from sysops.api import answers, idempotency
 from sysops.api.models import Answer
 from tests.api.test_contract import NEW, TOKENS, is_problem
 
@@ -106,8 +106,8 @@ def test_after_a_day_the_key_is_free_again_and_the_answer_is_cleaned_up(api: Api
     assert made() == 2
 
     answer = Answer.objects.get()
-    assert idempotency.clean_up(now=lambda: answer.created_at + timedelta(hours=24)) == 0
-    assert idempotency.clean_up(now=lambda: answer.created_at + timedelta(hours=25)) == 1
+    assert answers.clean_up(now=lambda: answer.created_at + timedelta(hours=24)) == 0
+    assert answers.clean_up(now=lambda: answer.created_at + timedelta(hours=25)) == 1
 
 
 @pytest.mark.django_db
