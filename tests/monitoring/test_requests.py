@@ -35,7 +35,14 @@ def test_requests_are_counted_by_minute_and_the_first_of_the_next_one_says_so() 
     assert [(t.minute.minute, t.count, t.errors) for t in counter.waiting()] == [(0, 2, 1), (1, 2, 0)]
 
 
+@pytest.fixture
+def no_traffic(db: None) -> None:
+    """Live servers of other tests store theirs in threads of their own, also after the test."""
+    RequestMinute.objects.all().delete()
+
+
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("no_traffic")
 def test_finished_minutes_are_stored_for_other_processes_and_old_ones_go() -> None:
     RequestMinute.objects.create(minute=NOON - timedelta(days=2), process="old", count=1, errors=0)
     clock = FakeClock()
@@ -127,6 +134,7 @@ def test_throughput_is_a_rate_of_what_was_counted_and_says_when_that_was_short()
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("no_traffic")
 def test_traffic_is_that_of_all_processes_and_each_minute_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     counter = Counter()
     monkeypatch.setattr(figures, "counter", counter)
