@@ -25,7 +25,7 @@ from sysops.stack.supervisor import Say, Supervisor
 
 MIGRATION_LOCK = 0x5359534F5053  # "SYSOPS": one migration at a time, also of supervisors on other machines
 RECORD_SECONDS = 2.0
-ONE_SHOTS = (("migrate", "--noinput", "--verbosity=1"), ("sysops_first_start",))
+ONE_SHOTS = (("sysops_prepare",),)
 
 MakePrograms = Callable[[Environment, Path, Mapping[str, str]], list[Program]]
 

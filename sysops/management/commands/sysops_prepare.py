@@ -1,4 +1,5 @@
-"""What the first start leaves behind: an admin, e-mail, the shipped policies, Sysops' own database backed up."""
+"""The database brought up to date, and what the first start leaves behind: an admin, e-mail, the shipped policies,
+Sysops' own database backed up."""
 
 import secrets
 from datetime import datetime
@@ -9,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
 
@@ -29,9 +31,12 @@ LOCK = 7_351_901  # one first start at a time, whoever runs it
 
 
 class Command(BaseCommand):
-    help = "Prepare a fresh database: admin user, policies, own backup source. Safe to run at every start."
+    help = "Migrate; prepare a fresh database: admin user, policies, own backup source. Safe to run at every start."
+    requires_system_checks = ()  # migrating makes them
 
     def handle(self, *_: object, **__: object) -> None:
+        # In this process: another one would load everything once more, which is seconds of every start.
+        call_command("migrate", interactive=False, stdout=self.stdout)
         env: Environment = settings.ENV
         at = utc_now()
         with connection.cursor() as cursor:
