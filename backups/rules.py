@@ -9,7 +9,8 @@ from typing import TypeVar
 
 LEASE = timedelta(seconds=30)  # a worker that has not renewed its lease for this long is taken for dead
 HEARTBEAT = timedelta(seconds=3)  # how often it renews and tells its progress
-WAKE_AGAIN = timedelta(minutes=2)  # a queued row whose message got lost is published again after this
+WAKE_AGAIN = timedelta(seconds=30)  # a queued row whose message got lost is published again after this
+MESSAGE_LIVES = timedelta(minutes=2)  # longer than two machines' clocks differ: by its own clock a worker drops it
 
 RPO_GRACE = timedelta(minutes=5)  # for the next backup to be asked for and taken; `within_rpo` itself has none
 LONGEST_CHAIN = 50  # links; more make a restore slow and keep every parent for as long as the last child

@@ -1,11 +1,11 @@
 """What backups does when something happened: tell a worker. The row is there; the message only saves the wait."""
 
 from backups.models import Backup
-from backups.rules import WAKE_AGAIN, Status
+from backups.rules import MESSAGE_LIVES, Status
 from sysops.events import wake
 from sysops.events.models import Event
 
-EXPIRES = WAKE_AGAIN.total_seconds()
+EXPIRES = MESSAGE_LIVES.total_seconds()
 
 
 def take_queued(event: Event) -> None:

@@ -19,7 +19,16 @@ from backups.engines.scratch import sweep_scratch
 from backups.models import Attempt, Backup, Restore, Source, Verification, WrongState
 from backups.models import Store as StoreRow
 from backups.models.moves import Leased
-from backups.rules import LEASE, WAKE_AGAIN, RestoreStatus, Rung, Status, VerificationStatus, may_try_again
+from backups.rules import (
+    LEASE,
+    MESSAGE_LIVES,
+    WAKE_AGAIN,
+    RestoreStatus,
+    Rung,
+    Status,
+    VerificationStatus,
+    may_try_again,
+)
 from backups.services import restores, runs, verifications
 from backups.services.runs import Failure, Taken
 from backups.stores.base import NotStored, Store, StoreError
@@ -64,7 +73,7 @@ def _wake_waiting(waiting: QuerySet[Row], task: str, *, wake: Wake, at: datetime
     # Marked first: with the broker away the next sweep would otherwise find the same rows at once.
     waiting.filter(pk__in=pks).update(woken_at=at)
     for pk in pks:
-        if not wake(task, subject=str(pk), expires=WAKE_AGAIN.total_seconds()):
+        if not wake(task, subject=str(pk), expires=MESSAGE_LIVES.total_seconds()):
             logger.warning("The broker is away; %s of %s waits for the next sweep", task, pk)
             waiting.filter(pk__in=pks).update(woken_at=None)
             return

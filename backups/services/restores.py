@@ -15,7 +15,7 @@ from backups import places, selectors
 from backups.engines.base import EngineError, Outcome, Restored, RestoreJob
 from backups.models import Backup, Restore, WrongState
 from backups.places import Place
-from backups.rules import LEASE, WAKE_AGAIN, RestoreStatus, Status, may_try_again, retry_delay
+from backups.rules import LEASE, MESSAGE_LIVES, WAKE_AGAIN, RestoreStatus, Status, may_try_again, retry_delay
 from backups.services.leases import Held, persist
 from backups.stores.base import StoreError
 from backups.workshop import NOT_SET_UP, Workshop, opened_chain, spec_of
@@ -383,6 +383,6 @@ def wake_stops(*, wake: Callable[..., bool], at: datetime) -> None:
         stop_requested_at__gt=at - STOP_TRIED_FOR, server_stopped_at=None, woken_at__lte=at - WAKE_AGAIN
     )
     for pk in asked.order_by("woken_at", "pk").values_list("pk", flat=True)[:MOST_WOKEN]:
-        if not wake("backups.stop_server", subject=str(pk), expires=WAKE_AGAIN.total_seconds()):
+        if not wake("backups.stop_server", subject=str(pk), expires=MESSAGE_LIVES.total_seconds()):
             return  # the broker is away; the next sweep asks again
         Restore.objects.filter(pk=pk).update(woken_at=at)
