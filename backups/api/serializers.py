@@ -11,7 +11,7 @@ from backups.models import Backup, Policy, Restore, Source, Verification
 from backups.rules import BackupType, RestoreStatus, Rung, Status, VerificationStatus
 from catalogue.models import Service
 from sysops.access import driver_settings as secrets
-from sysops.api.serializers import Serializer
+from sysops.api.forms import Form
 
 # The contract knows four words; "could not verify" is not yet verified, and the detail says why.
 CONTRACT_VERIFICATION = {
@@ -328,7 +328,7 @@ class SourceSerializer(serializers.ModelSerializer[Source]):
         }
 
 
-class BackupIn(Serializer[Backup]):
+class BackupIn(Form):
     """What to back up, and how much of it."""
 
     source = serializers.SlugRelatedField(  # type: ignore[assignment]
@@ -337,7 +337,7 @@ class BackupIn(Serializer[Backup]):
     backup_type = serializers.ChoiceField([t.value for t in BackupType])
 
 
-class VerifyIn(Serializer[Verification]):
+class VerifyIn(Form):
     rung = serializers.ChoiceField(
         [Rung.FILES.value, Rung.RESTORE.value],
         required=False,
@@ -346,7 +346,7 @@ class VerifyIn(Serializer[Verification]):
     )
 
 
-class RestoreIn(Serializer[Restore]):
+class RestoreIn(Form):
     """Where to and how. The defaults restore the whole into a folder named for you."""
 
     target = serializers.CharField(required=False, max_length=1000, help_text="A new folder below SYSOPS_RESTORE_DIR")
@@ -365,11 +365,11 @@ class RestoreIn(Serializer[Restore]):
         return value
 
 
-class HoldIn(Serializer[Backup]):
+class HoldIn(Form):
     reason = serializers.CharField(max_length=1000)
 
 
-class SourceIn(Serializer[Source]):
+class SourceIn(Form):
     slug = serializers.SlugField(max_length=80)
     name = serializers.CharField(max_length=200)
     engine = serializers.CharField(max_length=60)
@@ -378,7 +378,7 @@ class SourceIn(Serializer[Source]):
     service = serializers.SlugRelatedField(slug_field="slug", queryset=Service.objects.all(), required=False)
 
 
-class SourceChange(Serializer[Source]):
+class SourceChange(Form):
     """What is given is changed. Slug and engine stay."""
 
     name = serializers.CharField(max_length=200, required=False)

@@ -20,6 +20,7 @@ from backups.rules import BackupType, Rung
 from backups.services import config, requests, restores, verifications
 from backups.workshop import check_source, here
 from sysops.access.driver_settings import BadSettings
+from sysops.api.forms import Nothing
 from sysops.api.problems import Conflict, invalid
 from sysops.api.views import NumberedViewSet, ReadViewSet, View
 from sysops.kernel.clock import utc_now
@@ -38,12 +39,11 @@ class TakeBackup(View):
     @extend_schema(request=shapes.BackupIn, responses={202: shapes.BackupSerializer})
     def post(self, request: Request) -> Response:
         """Ask for a backup of a source; 409 while one is queued or running."""
-        form = shapes.BackupIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = shapes.BackupIn.validated(request.data)
         try:
             backup = requests.request_backup(
-                source=form.validated_data["source"],
-                backup_type=BackupType(form.validated_data["backup_type"]),
+                source=given["source"],
+                backup_type=BackupType(given["backup_type"]),
                 by=self.actor(),
                 at=utc_now(),
             )
@@ -77,11 +77,10 @@ class BackupViewSet(NumberedViewSet[Backup]):
     @action(detail=True, methods=["post"])
     def verify(self, request: Request, pk: str) -> Response:
         """Verify a stored backup now; what is pending or running already is given back."""
-        form = shapes.VerifyIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = shapes.VerifyIn.validated(request.data)
         try:
             verification = verifications.request_verification(
-                backup=self.get_object(), rung=Rung(form.validated_data["rung"]), by=self.actor(), at=utc_now()
+                backup=self.get_object(), rung=Rung(given["rung"]), by=self.actor(), at=utc_now()
             )
         except WrongState as exc:
             raise Conflict(str(exc), current_status=exc.current) from None
@@ -99,17 +98,16 @@ class BackupViewSet(NumberedViewSet[Backup]):
     @action(detail=True, methods=["post"])
     def restore(self, request: Request, pk: str) -> Response:
         """Restore a backup to a new place; 409 for one that is known bad."""
-        form = shapes.RestoreIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = shapes.RestoreIn.validated(request.data)
         try:
             restore = restores.request_restore(
                 backup=self.get_object(),
                 restores_dir=settings.ENV.restores,
                 by=self.actor(),
                 at=utc_now(),
-                target=form.validated_data.get("target", ""),
-                start_server=form.validated_data["start_server"],
-                paths=form.validated_data.get("paths", ()),
+                target=given.get("target", ""),
+                start_server=given["start_server"],
+                paths=given.get("paths", ()),
             )
         except WrongState as exc:
             raise Conflict(str(exc), current_status=exc.current) from None
@@ -122,6 +120,7 @@ class BackupViewSet(NumberedViewSet[Backup]):
     @action(detail=True, methods=["put"])
     def cancel(self, request: Request, pk: str) -> Response:
         """End a queued or running backup."""
+        Nothing.validated(request.data)
         try:
             backup = requests.cancel_backup(backup=self.get_object(), by=self.actor(), at=utc_now())
         except WrongState as exc:
@@ -132,11 +131,10 @@ class BackupViewSet(NumberedViewSet[Backup]):
     @action(detail=True, methods=["put"])
     def hold(self, request: Request, pk: str) -> Response:
         """Keep a stored backup, and all it stands on, whatever its age."""
-        form = shapes.HoldIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = shapes.HoldIn.validated(request.data)
         backup = self.get_object()
         try:
-            requests.hold_backup(backup=backup, reason=form.validated_data["reason"], by=self.actor(), at=utc_now())
+            requests.hold_backup(backup=backup, reason=given["reason"], by=self.actor(), at=utc_now())
         except WrongState as exc:
             raise Conflict(str(exc), current_status=exc.current) from None
         return self._shown(backup.pk)
@@ -145,6 +143,7 @@ class BackupViewSet(NumberedViewSet[Backup]):
     @action(detail=True, methods=["put"])
     def release(self, request: Request, pk: str) -> Response:
         """Let retention decide about a held backup again."""
+        Nothing.validated(request.data)
         backup = self.get_object()
         try:
             requests.release_backup(backup=backup, by=self.actor(), at=utc_now())
@@ -181,6 +180,7 @@ class RestoreViewSet(NumberedViewSet[Restore]):
     @action(detail=True, methods=["put"])
     def cancel(self, request: Request, pk: str) -> Response:
         """End a queued or running restore; what it wrote is removed."""
+        Nothing.validated(request.data)
         restore = self.get_object()
         try:
             restores.cancel_restore(restore=restore, by=self.actor(), at=utc_now())
@@ -196,6 +196,7 @@ class RestoreViewSet(NumberedViewSet[Restore]):
 
         Its worker does it: poll until `server_stopped_at` is set.
         """
+        Nothing.validated(request.data)
         try:
             restore = restores.request_stop(restore=self.get_object(), by=self.actor(), at=utc_now())
         except WrongState as exc:
@@ -229,9 +230,7 @@ class SourceViewSet(ReadViewSet[Source]):
     @extend_schema(request=shapes.SourceIn, responses={201: shapes.SourceSerializer})
     def create(self, request: Request) -> Response:
         """Register something to back up; secrets in `settings` are write-only."""
-        form = shapes.SourceIn(data=request.data)
-        form.is_valid(raise_exception=True)
-        given = form.validated_data
+        given = shapes.SourceIn.validated(request.data)
         try:
             source = config.create_source(**given, by=self.actor(), at=utc_now())
         except BadSettings as exc:
@@ -243,10 +242,9 @@ class SourceViewSet(ReadViewSet[Source]):
     def partial_update(self, request: Request, slug: str) -> Response:
         """Change the given fields; a secret given as its mask stays as it was."""
         source = self.get_object()
-        form = shapes.SourceChange(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = shapes.SourceChange.validated(request.data)
         try:
-            config.change_source(source, **form.validated_data, by=self.actor(), at=utc_now())
+            config.change_source(source, **given, by=self.actor(), at=utc_now())
         except BadSettings as exc:
             raise invalid(exc.errors) from None
         return Response(self.get_serializer(source).data)
@@ -255,6 +253,7 @@ class SourceViewSet(ReadViewSet[Source]):
     @action(detail=True, methods=["post"])
     def check(self, request: Request, slug: str) -> Response:
         """Look from here whether the source can be reached and backed up; changes nothing."""
+        Nothing.validated(request.data)
         checks = check_source(self.get_object(), here())
         return Response([shapes.check_out(asdict(check)) for check in checks])
 

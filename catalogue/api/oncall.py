@@ -16,8 +16,9 @@ from catalogue.api.serializers import ContactSerializer
 from catalogue.models import OnCallOverride, Person, Rota, Team
 from catalogue.rota import parse_moment
 from catalogue.services import oncall
+from sysops.api.forms import Form
 from sysops.api.problems import Conflict, invalid
-from sysops.api.serializers import Id, Serializer
+from sysops.api.serializers import Id
 from sysops.api.views import View
 
 LONGEST_LOOK_DAYS = 92
@@ -51,7 +52,7 @@ class OnCallSerializer(serializers.Serializer[object]):
     shifts = ShiftSerializer(many=True, help_text="What follows, for the `days` asked for; else empty.")
 
 
-class RotationSerializer(Serializer[object]):
+class RotationSerializer(Form):
     """People who take turns."""
 
     name = serializers.CharField(max_length=100)
@@ -65,14 +66,14 @@ class RotationSerializer(Serializer[object]):
     daily_until = serializers.TimeField(required=False, allow_null=True, default=None)
 
 
-class RotaSerializer(Serializer[object]):
+class RotaSerializer(Form):
     """A team's rota, as a whole: the first rotation that covers a moment says who is on call."""
 
     time_zone = serializers.CharField(max_length=64, required=False, default="UTC")
     rotations = RotationSerializer(many=True)
 
 
-class OverrideSerializer(Serializer[OnCallOverride]):
+class OverrideSerializer(Form):
     """Somebody on call instead of whoever the rota names."""
 
     id = Id()
@@ -138,15 +139,15 @@ class RotaView(_TeamView):
     @extend_schema(request=RotaSerializer, responses=RotaSerializer)
     def put(self, request: Request, slug: str) -> Response:
         """Set the rota as a whole."""
-        team, form = self.team(slug), RotaSerializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        zone, given = form.validated_data["time_zone"], form.validated_data["rotations"]
+        team, given = self.team(slug), RotaSerializer.validated(request.data)
         rotations = [
             rota.Rotation(members=tuple(person.pk for person in people), **rest)
-            for people, rest in ((one.pop("people"), one) for one in map(dict, given))
+            for people, rest in ((one.pop("people"), one) for one in map(dict, given["rotations"]))
         ]
         try:
-            row = oncall.set_rota(team, time_zone=zone, rotations=rotations, by=self.actor(), at=timezone.now())
+            row = oncall.set_rota(
+                team, time_zone=given["time_zone"], rotations=rotations, by=self.actor(), at=timezone.now()
+            )
         except services.Overtaken as exc:
             raise Conflict(str(exc)) from None
         return Response(_shown(row))
@@ -172,10 +173,9 @@ class OverridesView(_TeamView):
     @extend_schema(request=OverrideSerializer, responses={201: OverrideSerializer})
     def post(self, request: Request, slug: str) -> Response:
         """Put somebody on call for a while, whatever the rota says; of two that overlap the later made wins."""
-        team, form = self.team(slug), OverrideSerializer(data=request.data)
-        form.is_valid(raise_exception=True)
+        team, given = self.team(slug), OverrideSerializer.validated(request.data)
         try:
-            row = oncall.add_override(team, **form.validated_data, by=self.actor(), at=timezone.now())
+            row = oncall.add_override(team, **given, by=self.actor(), at=timezone.now())
         except services.Overtaken as exc:
             raise Conflict(str(exc)) from None
         return Response(OverrideSerializer(row).data, status.HTTP_201_CREATED)

@@ -108,10 +108,8 @@ class SubscriptionViewSet(ReadViewSet[Subscription]):
     def create(self, request: Request, slug: str) -> Response:
         """Sign an e-mail address up. The answer never tells whether it was known."""
         service = self._service()
-        form = SignUpSerializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        email = form.validated_data["email"]
-        subscriptions.request(service=service, email=email, by=self.actor(), at=timezone.now())
+        given = SignUpSerializer.validated(request.data)
+        subscriptions.request(service=service, email=given["email"], by=self.actor(), at=timezone.now())
         return Response({"detail": SIGNED_UP}, status.HTTP_202_ACCEPTED)
 
     @extend_schema(responses={204: None})

@@ -8,10 +8,11 @@ from catalogue import rules, subscribing
 from catalogue.models import ContactAddress, Environment, Host, Person, Service, Subscription, Team
 from catalogue.rules import LONGEST_ADDRESS, TIERS
 from catalogue.services import Row
-from sysops.api.serializers import Id, ModelSerializer, Serializer
+from sysops.api.forms import Form, OnlyKnown
+from sysops.api.serializers import Id, ModelSerializer
 
 
-class _Named(ModelSerializer[Row]):
+class _Named(OnlyKnown[Row], ModelSerializer[Row]):
     """What has a slug: it may be left out, and is then made from the name."""
 
     slug = serializers.RegexField(
@@ -38,7 +39,7 @@ class EnvironmentSerializer(_Named[Environment]):
         fields = ["slug", "name", "is_production", "created_at"]
 
 
-class HostSerializer(ModelSerializer[Host]):
+class HostSerializer(OnlyKnown[Host], ModelSerializer[Host]):
     """A machine that runs a worker; it makes itself known when its worker starts."""
 
     name = serializers.RegexField(
@@ -55,7 +56,7 @@ class HostSerializer(ModelSerializer[Host]):
         fields = ["name", "environment", "description", "last_seen_at", "created_at"]
 
 
-class ContactSerializer(ModelSerializer[ContactAddress]):
+class ContactSerializer(OnlyKnown[ContactAddress], ModelSerializer[ContactAddress]):
     """One way to reach a person."""
 
     class Meta:
@@ -137,7 +138,7 @@ class ModeSerializer(serializers.Serializer[object]):
     until = serializers.DateTimeField(required=False, allow_null=True)
 
 
-class SignUpSerializer(Serializer[object]):
+class SignUpSerializer(Form):
     """Who wants to be told."""
 
     email = serializers.RegexField(

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from catalogue import services
-from catalogue.documents import BadDocument
+from catalogue.documents import FIELDS, KEYS, BadDocument
 from catalogue.services import transfer
 from sysops.api.problems import Conflict, invalid
 from sysops.api.views import View
@@ -35,6 +35,22 @@ class OutcomeSerializer(serializers.Serializer[transfer.Outcome]):
     dry_run = serializers.BooleanField()
 
 
+_ENTRIES: dict[str, object] = {
+    name: {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {field: {} for field in fields},
+            "required": list(KEYS[name]),
+            "additionalProperties": False,
+        },
+    }
+    for name, fields in FIELDS.items()
+}
+# What catalogue.documents takes, as the published document says it.
+_DOCUMENT = {"type": "object", "properties": _ENTRIES, "additionalProperties": False}
+
+
 class CatalogueView(View):
     """The catalogue as a document: environments, hosts, people, teams, services, subscriptions and rotas."""
 
@@ -50,7 +66,7 @@ class CatalogueView(View):
             OpenApiParameter("dry_run", bool, description="Say what would change, and change nothing."),
             OpenApiParameter("prune", bool, description="Remove what the document's lists do not name."),
         ],
-        request=OpenApiTypes.OBJECT,
+        request={"application/json": _DOCUMENT},
         responses=OutcomeSerializer,
     )
     def post(self, request: Request) -> Response:

@@ -19,8 +19,8 @@ from maintenance.rules import (
     GateState,
     Type,
 )
-from sysops.api.forms import Moment
-from sysops.api.serializers import Id, Serializer
+from sysops.api.forms import Form, Moment
+from sysops.api.serializers import Id
 
 LONGEST_SECONDS = int(LONGEST_DURATION.total_seconds())
 MOST_SERVICES = 1_000
@@ -157,7 +157,7 @@ class WindowDetailSerializer(WindowSerializer):
         return WindowBrief(selectors.overlaps(row), many=True).data  # type: ignore[return-value]
 
 
-class GateIn(Serializer[WindowGate]):
+class GateIn(Form):
     """A gate that is asked before the start."""
 
     gate = serializers.CharField(max_length=60, help_text="Its name, such as fresh_backup")
@@ -167,7 +167,7 @@ class GateIn(Serializer[WindowGate]):
     )
 
 
-class WindowIn(Serializer[Window]):
+class WindowIn(Form):
     """A window as it is wanted."""
 
     title = serializers.CharField(max_length=LONGEST_TITLE, trim_whitespace=False)
@@ -216,15 +216,17 @@ class WindowIn(Serializer[Window]):
             raise serializers.ValidationError(bad)  # type: ignore[arg-type]
         return [GatePlan(**gate) for gate in gates]  # type: ignore[arg-type]
 
-    def plan(self) -> dict[str, object]:
+    @classmethod
+    def plan(cls, data: object, *, partial: bool = False) -> dict[str, object]:
         """What was given, under the names of a plan."""
-        found = {PLAN_NAMES.get(name, name): value for name, value in self.validated_data.items()}
+        given = cls.validated(data, partial=partial)
+        found = {PLAN_NAMES.get(name, name): value for name, value in given.items()}
         if "maintenance_type" in found:
             found["maintenance_type"] = Type(found["maintenance_type"])
         return found
 
 
-class ExtendIn(Serializer[Window]):
+class ExtendIn(Form):
     """How long it is to be."""
 
     estimated_duration_seconds = serializers.IntegerField(
@@ -235,7 +237,7 @@ class ExtendIn(Serializer[Window]):
         return timedelta(seconds=whole)
 
 
-class CancelIn(Serializer[Window]):
+class CancelIn(Form):
     """Why it will not take place."""
 
     reason = serializers.CharField(
@@ -243,7 +245,7 @@ class CancelIn(Serializer[Window]):
     )
 
 
-class UpdateIn(Serializer[Update]):
+class UpdateIn(Form):
     """How it stands."""
 
     message = serializers.CharField(max_length=LONGEST_UPDATE, help_text="Told to everybody affected")

@@ -23,7 +23,7 @@ from maintenance.rules import LONGEST_REASON, Status
 from maintenance.series_plans import SeriesPlan
 from maintenance.services import series as services
 from sysops.api.filters import FilterSet, Flag, Name
-from sysops.api.forms import Moment
+from sysops.api.forms import Form, Moment
 from sysops.api.problems import Conflict, invalid
 from sysops.api.routers import Router
 from sysops.api.serializers import Serializer
@@ -135,12 +135,14 @@ class SeriesIn(WindowIn):
     starts_itself = serializers.BooleanField(required=False, help_text="At its start, without anybody: the default")
     completes_itself = serializers.BooleanField(required=False, help_text="At its end, without anybody: the default")
 
-    def plan(self) -> dict[str, object]:
+    @classmethod
+    def plan(cls, data: object, *, partial: bool = False) -> dict[str, object]:
         """What was given, under the names of a plan."""
-        return {PLAN_NAMES.get(name, name): value for name, value in self.validated_data.items()}
+        given = cls.validated(data, partial=partial)
+        return {PLAN_NAMES.get(name, name): value for name, value in given.items()}
 
 
-class PreviewIn(Serializer[Series]):
+class PreviewIn(Form):
     """Times to try out."""
 
     rule = serializers.CharField(max_length=recurrence.LONGEST_RULE, trim_whitespace=False)
@@ -166,7 +168,7 @@ class PreviewOut(Serializer[dict[str, object]]):
     occurrences = OccurrenceOut(many=True)
 
 
-class SkipIn(Serializer[Series]):
+class SkipIn(Form):
     """Which occurrence is not to take place."""
 
     occurrence = Moment(help_text="Its start as the rule names it, also where its window was moved")
@@ -212,9 +214,7 @@ class SeriesViewSet(ReadViewSet[Series]):
     @extend_schema(request=SeriesIn, responses={201: SeriesDetailSerializer})
     def create(self, request: Request) -> Response:
         """Make a series and the windows of its next 60 days; what stands in the way of some is in `notes`."""
-        form = SeriesIn(data=request.data)
-        form.is_valid(raise_exception=True)
-        given = {"description": "", **form.plan()}
+        given = {"description": "", **SeriesIn.plan(request.data)}
         given.setdefault("slug", _slug_of(str(given["title"])))
         with _refused():
             series = services.create_series(SeriesPlan(**given), by=self.actor(), at=utc_now())  # type: ignore[arg-type]
@@ -230,10 +230,9 @@ class SeriesViewSet(ReadViewSet[Series]):
     def partial_update(self, request: Request, slug: str) -> Response:
         """Change a series and its windows to come; those moved, skipped or begun stay as they are."""
         series = self.get_object()
-        form = SeriesIn(data=request.data, partial=True)
-        form.is_valid(raise_exception=True)
+        given = SeriesIn.plan(request.data, partial=True)
         with _refused():
-            services.change_series(series, form.plan(), by=self.actor(), at=utc_now())
+            services.change_series(series, given, by=self.actor(), at=utc_now())
         return Response(self._shown(series))
 
     @extend_schema(
@@ -252,9 +251,7 @@ class SeriesViewSet(ReadViewSet[Series]):
     def skip(self, request: Request, slug: str) -> Response:
         """Skip one occurrence: its window is cancelled, or never made."""
         series = self.get_object()
-        form = SkipIn(data=request.data)
-        form.is_valid(raise_exception=True)
-        given = form.validated_data
+        given = SkipIn.validated(request.data)
         with _refused():
             services.skip(series, given["occurrence"], reason=given["reason"], by=self.actor(), at=utc_now())
         return Response(self._shown(series))
@@ -263,9 +260,8 @@ class SeriesViewSet(ReadViewSet[Series]):
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
         """When a series would take place, with what changes of the clocks do to it. Nothing is stored."""
-        form = PreviewIn(data=request.data)
-        form.is_valid(raise_exception=True)
-        return Response(PreviewOut(_preview(form.validated_data, at=utc_now())).data)
+        given = PreviewIn.validated(request.data)
+        return Response(PreviewOut(_preview(given, at=utc_now())).data)
 
     def _shown(self, series: Series) -> object:
         return SeriesDetailSerializer(self.get_queryset().get(pk=series.pk)).data

@@ -20,6 +20,7 @@ from maintenance.plans import Plan
 from maintenance.rules import Status, Type
 from maintenance.services import reports, running, scheduling
 from maintenance.services.scheduling import BadWindow, Conflicts
+from sysops.api.forms import Nothing
 from sysops.api.problems import CONTENT_TYPE, Conflict, invalid
 from sysops.api.views import NumberedViewSet
 from sysops.kernel.clock import utc_now
@@ -62,10 +63,9 @@ class WindowViewSet(NumberedViewSet[Window]):
     @extend_schema(request=shapes.WindowIn, responses={201: shapes.WindowDetailSerializer, CONFLICT: _IN_THE_WAY})
     def create(self, request: Request) -> Response:
         """Schedule a window; 409 names the windows in the way. An emergency is held up by nothing."""
-        form = shapes.WindowIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = shapes.WindowIn.plan(request.data)
         with refused():
-            window = scheduling.schedule(_plan(form.plan()), by=self.actor(), at=utc_now())
+            window = scheduling.schedule(_plan(given), by=self.actor(), at=utc_now())
         headers = {"Location": f"/api/system/maintenance/{window.pk}"}
         return Response(shown(window.pk), status=status.HTTP_201_CREATED, headers=headers)
 
@@ -77,17 +77,17 @@ class WindowViewSet(NumberedViewSet[Window]):
     @extend_schema(request=shapes.WindowIn, responses={200: shapes.WindowDetailSerializer, CONFLICT: _IN_THE_WAY})
     def partial_update(self, request: Request, pk: str) -> Response:
         """Reschedule or edit a window while it is scheduled."""
-        form = shapes.WindowIn(data=request.data, partial=True)
-        form.is_valid(raise_exception=True)
+        given = shapes.WindowIn.plan(request.data, partial=True)
         window = self.get_object()
         with refused(window):
-            scheduling.change(window, form.plan(), by=self.actor(), at=utc_now())
+            scheduling.change(window, given, by=self.actor(), at=utc_now())
         return Response(shown(window.pk))
 
     @extend_schema(request=None, responses={200: shapes.WindowDetailSerializer, CONFLICT: _IN_THE_WAY})
     @action(detail=True, methods=["put"])
     def start(self, request: Request, pk: str) -> Response:
         """Begin. 409 while a gate is closed, or prepares (`preparing`): ask again."""
+        Nothing.validated(request.data)
         window = self.get_object()
         with refused(window):
             running.start(window.pk, by=self.actor(), at=utc_now)
@@ -97,6 +97,7 @@ class WindowViewSet(NumberedViewSet[Window]):
     @action(detail=True, methods=["put"])
     def complete(self, request: Request, pk: str) -> Response:
         """The work is done: its services go back to how they were, and its report is frozen."""
+        Nothing.validated(request.data)
         window = self.get_object()
         with refused(window):
             running.complete(window, by=self.actor(), at=utc_now())
@@ -106,21 +107,18 @@ class WindowViewSet(NumberedViewSet[Window]):
     @action(detail=True, methods=["put"])
     def cancel(self, request: Request, pk: str) -> Response:
         """It will not take place. Only a scheduled window is cancelled."""
-        form = shapes.CancelIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = shapes.CancelIn.validated(request.data)
         window = self.get_object()
         with refused(window):
-            running.cancel(window, reason=form.validated_data["reason"], by=self.actor(), at=utc_now())
+            running.cancel(window, reason=given["reason"], by=self.actor(), at=utc_now())
         return Response(shown(window.pk))
 
     @extend_schema(request=shapes.ExtendIn, responses={200: shapes.WindowDetailSerializer, CONFLICT: _IN_THE_WAY})
     @action(detail=True, methods=["put"])
     def extend(self, request: Request, pk: str) -> Response:
         """Give it more time, counted from its scheduled start; 409 when another window has that time."""
-        form = shapes.ExtendIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        duration = shapes.ExtendIn.validated(request.data)["estimated_duration_seconds"]
         window = self.get_object()
-        duration = form.validated_data["estimated_duration_seconds"]
         with refused(window):
             scheduling.extend(window, duration=duration, by=self.actor(), at=utc_now())
         return Response(shown(window.pk))
@@ -129,11 +127,10 @@ class WindowViewSet(NumberedViewSet[Window]):
     @action(detail=True, methods=["post"])
     def updates(self, request: Request, pk: str) -> Response:
         """Tell everybody affected how it stands."""
-        form = shapes.UpdateIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = shapes.UpdateIn.validated(request.data)
         window = self.get_object()
         with refused(window):
-            update = running.post_update(window, message=form.validated_data["message"], by=self.actor(), at=utc_now())
+            update = running.post_update(window, message=given["message"], by=self.actor(), at=utc_now())
         return Response(shapes.UpdateOut(update).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(responses={200: OpenApiTypes.OBJECT, CONFLICT: _IN_THE_WAY}, filters=False)

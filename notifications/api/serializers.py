@@ -11,7 +11,8 @@ from notifications.models import Channel, Delivery
 from notifications.rules import DeliveryState, Level
 from notifications.services.fan_out import UNREACHED
 from sysops.access import driver_settings
-from sysops.api.serializers import Id, ModelSerializer, Serializer
+from sysops.api.forms import Form
+from sysops.api.serializers import Id, ModelSerializer
 
 
 class ChannelSerializer(ModelSerializer[Channel]):
@@ -50,7 +51,7 @@ class ChannelSerializer(ModelSerializer[Channel]):
         return health(row)[1]
 
 
-class ChannelIn(Serializer[Channel]):
+class ChannelIn(Form):
     """A new channel. The JSON Schema of `settings` is its driver's; what is secret there is write-only."""
 
     slug = serializers.RegexField(f"^{SLUG.pattern}$", max_length=64)
@@ -60,7 +61,7 @@ class ChannelIn(Serializer[Channel]):
     enabled = serializers.BooleanField(default=True)
 
 
-class ChannelChange(Serializer[Channel]):
+class ChannelChange(Form):
     """What is given is changed. A secret given as it is shown, in asterisks, stays as it was."""
 
     name = serializers.CharField(max_length=200, required=False)

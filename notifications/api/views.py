@@ -15,6 +15,7 @@ from notifications.looks import why_not_again
 from notifications.models import Channel, Delivery
 from notifications.services import channels, sending
 from sysops.access.driver_settings import BadSettings
+from sysops.api.forms import Nothing
 from sysops.api.problems import Conflict, invalid
 from sysops.api.views import NumberedViewSet, ReadViewSet
 from sysops.kernel.clock import utc_now
@@ -36,10 +37,9 @@ class ChannelViewSet(ReadViewSet[Channel]):
     @extend_schema(request=shapes.ChannelIn, responses={201: shapes.ChannelSerializer})
     def create(self, request: Request) -> Response:
         """Add a way to reach people or a place; secrets in `settings` are write-only. Nothing is sent."""
-        form = shapes.ChannelIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = shapes.ChannelIn.validated(request.data)
         try:
-            channel = channels.create_channel(**form.validated_data, by=self.actor(), at=utc_now())
+            channel = channels.create_channel(**given, by=self.actor(), at=utc_now())
         except BadSettings as exc:
             raise invalid(exc.errors) from None
         location = {"Location": f"/api/system/notification-channels/{channel.slug}"}
@@ -48,10 +48,9 @@ class ChannelViewSet(ReadViewSet[Channel]):
     @extend_schema(request=shapes.ChannelChange, responses=shapes.ChannelSerializer)
     def partial_update(self, request: Request, slug: str) -> Response:
         """Change a channel. `settings` replaces all of them; a secret given in asterisks stays as it was."""
-        form = shapes.ChannelChange(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = shapes.ChannelChange.validated(request.data)
         try:
-            channel = channels.change_channel(self.get_object(), **form.validated_data, by=self.actor(), at=utc_now())
+            channel = channels.change_channel(self.get_object(), **given, by=self.actor(), at=utc_now())
         except BadSettings as exc:
             raise invalid(exc.errors) from None
         return Response(shapes.ChannelSerializer(channel).data)
@@ -74,6 +73,7 @@ class DeliveryViewSet(NumberedViewSet[Delivery]):
     @action(detail=True, methods=["post"], url_path="send-again")
     def send_again(self, request: Request, pk: str) -> Response:
         """Send what was sent or given up once more, under the same id; 409 while it is under way."""
+        Nothing.validated(request.data)
         delivery = self.get_object()
         if not sending.send_again([delivery], by=self.actor(), at=utc_now()):
             delivery.refresh_from_db(fields=["state"])

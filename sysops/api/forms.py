@@ -1,7 +1,11 @@
-"""Request bodies that are taken at their word: a field nobody knows is refused by name, instead of passed over."""
+"""Request bodies that are taken at their word: a field nobody knows is refused by name, instead of passed over.
+
+Every body stands on `Form`, or on `OnlyKnown` where a ModelSerializer takes what it also shows.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any, TypeVar
 
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.extensions import OpenApiSerializerExtension
@@ -12,10 +16,11 @@ from rest_framework import serializers
 from sysops.api.serializers import Serializer
 
 MOST_NAMED = 20
+T = TypeVar("T")
 
 
-class Form(Serializer[object]):
-    """A request body. What is no field of it is a 400 that names the field and those there are."""
+class OnlyKnown(serializers.BaseSerializer[T]):
+    """What cannot be set is a 400 that names the field and those that can; in front of a serializer's other bases."""
 
     def to_internal_value(self, data: object) -> object:
         unknown = self._unknown(data) if isinstance(data, Mapping) else {}
@@ -30,10 +35,26 @@ class Form(Serializer[object]):
         return value
 
     def _unknown(self, data: Mapping[object, object]) -> dict[str, list[str]]:
+        assert isinstance(self, serializers.Serializer)
         known = [name for name, field in self.fields.items() if not field.read_only]
-        names = [str(name)[:100] for name in data if name not in known][:MOST_NAMED]
-        text = f"There is no such field. Known: {', '.join(known)}." if known else "There is no such field."
-        return {name: [text] for name in names}
+        rest = f" Known: {', '.join(known)}." if known else ""
+        found = {}
+        for name in [str(name) for name in data if name not in known][:MOST_NAMED]:
+            why = "Is read-only." if name in self.fields else "There is no such field."
+            found[name[:100]] = [why + rest]
+        return found
+
+
+class Form(OnlyKnown[object], Serializer[object]):
+    """A request body."""
+
+    @classmethod
+    def validated(cls, data: object, *, partial: bool = False) -> dict[str, Any]:
+        """What the fields made of `data`; raises the 400 that names each field with something wrong."""
+        form = cls(data=data, partial=partial)
+        form.is_valid(raise_exception=True)
+        found: dict[str, Any] = form.validated_data
+        return found
 
 
 class Nothing(Form):
@@ -41,14 +62,14 @@ class Nothing(Form):
 
 
 class FormSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
-    """How forms show in the document: they have no further properties."""
+    """How bodies show in the document: they have no further properties. Answers may get some."""
 
-    target_class = "sysops.api.forms.Form"
+    target_class = "sysops.api.forms.OnlyKnown"
     match_subclasses = True
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, object]:
         schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)  # type: ignore[no-untyped-call]
-        return {**schema, "additionalProperties": False}
+        return {**schema, "additionalProperties": False} if direction == "request" else schema
 
 
 class Moment(serializers.DateTimeField):

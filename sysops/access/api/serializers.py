@@ -5,7 +5,8 @@ from rest_framework import serializers
 from sysops.access.models import ApiToken, AuditEntry
 from sysops.access.roles import Role
 from sysops.access.services import LONGEST_LIFE, NAME_LIMIT
-from sysops.api.serializers import Id, Serializer
+from sysops.api.forms import Form
+from sysops.api.serializers import Id
 
 
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):
@@ -29,7 +30,7 @@ class CreatedTokenSerializer(TokenSerializer):
         fields = (*TokenSerializer.Meta.fields, "token")
 
 
-class CreateToken(Serializer[ApiToken]):
+class CreateToken(Form):
     name = serializers.CharField(max_length=NAME_LIMIT)
     role = serializers.ChoiceField(choices=[role.value for role in Role])
     ttl_seconds = serializers.IntegerField(

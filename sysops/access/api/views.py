@@ -37,14 +37,13 @@ class TokenViewSet(ReadViewSet[ApiToken]):
 
     @extend_schema(request=CreateToken, responses={201: CreatedTokenSerializer})
     def create(self, request: Request) -> Response:
-        form = CreateToken(data=request.data)
-        form.is_valid(raise_exception=True)
-        ttl = form.validated_data.get("ttl_seconds")
+        given = CreateToken.validated(request.data)
+        ttl = given.get("ttl_seconds")
         giver = cast(User | TokenPrincipal, request.user)  # HasRight let nobody else in
         try:
             token, plain = services.create_token(
-                form.validated_data["name"],
-                role=Role(form.validated_data["role"]),
+                given["name"],
+                role=Role(given["role"]),
                 ttl=timedelta(seconds=ttl) if ttl is not None else None,
                 by=self.actor(),
                 at=timezone.now(),
