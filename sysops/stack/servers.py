@@ -105,5 +105,5 @@ def _postgres_program(cluster: postgres.Cluster, mark: Mapping[str, str]) -> Pro
 
 def _valkey_program(queue: valkey.Queue, mark: Mapping[str, str]) -> Program:
     return Program(
-        "valkey", queue.argv(), order=11, env=mark, ready=queue.answers, stop_seconds=4.0, death=signal.SIGTERM
+        "valkey", queue.healing_argv(), order=11, env=mark, ready=queue.answers, stop_seconds=4.0, death=signal.SIGTERM
     )

@@ -6,9 +6,11 @@ import platform
 import shutil
 import socket
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from sysops.stack import queue_files
 from sysops.stack.errors import StackError
 
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -84,6 +86,14 @@ class Queue:
             ),
             *("--maxmemory-policy", "noeviction", "--loglevel", "warning"),
             *keeping,
+        ]
+
+    def healing_argv(self) -> list[str]:
+        """The command line that starts it whatever state its files are in (see queue_files.py)."""
+        trial = self.socket.with_suffix(".trial")  # no longer than the socket's own path
+        return [
+            *(sys.executable, "-I", "-S", queue_files.__file__, str(self.data_dir), str(trial)),
+            *self.argv(),
         ]
 
     def answers(self) -> bool:
