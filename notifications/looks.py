@@ -53,9 +53,13 @@ def health(channel: Channel, *, now: datetime | None = None) -> tuple[str, str]:
         return "off", "Switched off"
     if channel.failing_since:
         rest = ""
-        if is_resting(channel, now=now) and channel.resting_until:
+        if channel.refuses:
+            rest = ", takes no message"
+        elif is_resting(channel, now=now) and channel.resting_until:
             rest = f", tried again in {span_words(channel.resting_until - now)}"
         return "bad", f"Failing since {ago_words(channel.failing_since, now=now)}{rest}"
+    if channel.last_error:
+        return "warn", "Did not take the last message"
     if channel.last_sent_at:
         return "good", "Works"
     return "off", "Not used yet"
@@ -64,7 +68,7 @@ def health(channel: Channel, *, now: datetime | None = None) -> tuple[str, str]:
 def health_pill(channel: Channel) -> SafeString:
     """The pill for a channel's health, with the last error beside it."""
     tone, words = health(channel)
-    if tone == "bad" and channel.last_error:
+    if tone in ("bad", "warn") and channel.last_error:
         return format_html('{} <span class="so-words">{}</span>', show.pill(tone, words), channel.last_error)
     return show.pill(tone, words)
 

@@ -41,6 +41,11 @@ class Channel(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def refuses(self) -> bool:
+        """Whether it answers and takes nothing: what is sent is given up. Otherwise a failing one is not reached."""
+        return self.failing_since is not None and self.failures == 0
+
 
 class Route(models.Model):
     """Messages of a level go through a channel. A team with routes of its own for a level does not use the default."""

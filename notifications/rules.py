@@ -43,6 +43,7 @@ FIRST_REST = timedelta(seconds=5)
 LONGEST_REST = timedelta(minutes=5)
 LONGEST_ASKED_REST = timedelta(hours=1)  # what the other side may ask for with Retry-After
 BROKEN_AFTER = timedelta(minutes=2)  # then people are told, through another channel
+REFUSALS = 3  # messages, or people's addresses, that a channel must have failed with before it is called failing
 GIVE_UP_AFTER = timedelta(hours=24)  # of waiting for a channel that fails as a whole
 KEEP = timedelta(days=180)
 
@@ -66,6 +67,40 @@ def rest_after(failures: int, *, asked: timedelta | None = None) -> timedelta:
     """How long a channel rests after failing as a whole for the `failures`-th time (from 1) in a row."""
     doubled: timedelta = FIRST_REST * 2 ** min(failures - 1, 30)
     return max(min(doubled, LONGEST_REST), min(asked or timedelta(0), LONGEST_ASKED_REST))
+
+
+@dataclass(frozen=True)
+class Untaken:
+    """A message that was tried and not taken, so far or (`given_up_at`) for good."""
+
+    address: str  # blank: the channel's own place
+    tries: int
+    tried_at: datetime  # the first time
+    given_up_at: datetime | None = None
+
+    def since(self, accepted_at: datetime | None) -> datetime | None:
+        """The first failure of it that is known to be later than `accepted_at`."""
+        moments = [moment for moment in (self.tried_at, self.given_up_at) if moment is not None]
+        return next((moment for moment in moments if accepted_at is None or moment > accepted_at), None)
+
+
+def refuses_since(
+    untaken: Iterable[Untaken], *, one_place: bool, accepted_at: datetime | None, at: datetime
+) -> datetime | None:
+    """Since when a channel that answers takes nothing; None while that cannot be said. Whatever is accepted ends it.
+
+    A channel to one place takes nothing when it refused three messages for good, or failed with three tries over two
+    minutes. One to people's addresses when three of these were given up: a bad mailbox or two are not the channel's.
+    """
+    found = [(each, since) for each in untaken if (since := each.since(accepted_at)) is not None]
+    given_up = [each for each, _ in found if each.given_up_at is not None]
+    begun = min((since for _, since in found), default=at)
+    if one_place:
+        lasts = at - begun >= BROKEN_AFTER and sum(each.tries for each, _ in found) >= REFUSALS
+        fails = lasts or len(given_up) >= REFUSALS
+    else:
+        fails = len({each.address.lower() for each in given_up}) >= REFUSALS
+    return begun if fails else None
 
 
 def quiet_until(at: datetime, *, starts: time | None, ends: time | None, zone: str) -> datetime | None:

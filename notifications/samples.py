@@ -95,6 +95,7 @@ _OTHERS: Mapping[str, Mapping[str, object]] = {
         "channel_id": 1,
         "since_at": "2027-01-15T02:00:00+00:00",
         "error": "The mail server mail.example:587 does not answer: connection refused",
+        "refused": False,
         "url": "/admin/notifications/channel/1/change/",
     },
     "notifications.channel_works": {
@@ -102,6 +103,7 @@ _OTHERS: Mapping[str, Mapping[str, object]] = {
         "channel_id": 1,
         "since_at": "2027-01-15T02:00:00+00:00",
         "error": "",
+        "refused": False,
         "url": "/admin/notifications/channel/1/change/",
     },
     "notifications.test": {"channel": "E-mail", "author": "ada", "sent_at": "2027-01-15T02:00:00+00:00"},

@@ -1,4 +1,8 @@
-"""How channels are: one that fails as a whole rests, longer each time, and people are told through another one."""
+"""How channels are: what fails is told of through another one.
+
+One that cannot be reached rests, longer each time, and what it should send waits. One that answers and takes nothing
+(its URL is gone, its token was withdrawn) does not rest: each message is tried, and given up for its own reason.
+"""
 
 from datetime import datetime, timedelta
 
@@ -6,13 +10,17 @@ from django.db import transaction
 from django.db.models import Q
 
 from notifications.audience import Audience
-from notifications.models import Channel
-from notifications.rules import BROKEN_AFTER, Level, rest_after
+from notifications.channels.base import drivers
+from notifications.models import Channel, Delivery
+from notifications.rules import BROKEN_AFTER, DeliveryState, Level, Untaken, refuses_since, rest_after
 from notifications.services import messages
+from notifications.services.channels import TEST_KIND
+from notifications.services.claims import DIED
 from sysops.events import publish
 
 BROKEN_KIND = "notifications.channel_broken"
 WORKS_KIND = "notifications.channel_works"
+MOST = 500  # untaken messages looked at: more of them say the same
 
 
 def failed(channel_id: int, error: str, *, asked: timedelta | None, at: datetime) -> datetime:
@@ -28,20 +36,51 @@ def failed(channel_id: int, error: str, *, asked: timedelta | None, at: datetime
     return channel.resting_until
 
 
+def refused(
+    channel: Channel, error: str, *, final: bool, accepted_at: datetime | None, at: datetime
+) -> datetime | None:
+    """Record that the channel answered and did not take a message (`final`: that is given up); since when it fails.
+
+    Call it when the delivery is recorded. `accepted_at`: when the caller last had one accepted, recorded or not. People
+    are told by `tell_broken`: what comes next in the same batch may be accepted.
+    """
+    one_place = drivers.get(channel.driver).reaches == ""
+    if not (one_place or final):
+        return channel.failing_since  # a mailbox that is full says nothing about the others
+    with transaction.atomic():
+        channel = Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
+        if channel.failing_since is None:
+            accepted = max((moment for moment in (channel.last_sent_at, accepted_at) if moment), default=None)
+            untaken = _untaken(channel, one_place=one_place)
+            channel.failing_since = refuses_since(untaken, one_place=one_place, accepted_at=accepted, at=at)
+        elif one_place and final:
+            channel.failures = 0  # it could not be reached before; now it can be
+        if one_place or channel.refuses:
+            channel.last_error = error
+        channel.save(update_fields=["failing_since", "failures", "last_error"])
+    return channel.failing_since
+
+
 def worked(channel_id: int, *, at: datetime) -> None:
     """Record that something was accepted. A channel that was told of as broken is told of as recovered."""
     with transaction.atomic():
-        ailing = Channel.objects.filter(pk=channel_id, failing_since__isnull=False)
+        ailing = Channel.objects.filter(Q(failing_since__isnull=False) | ~Q(last_error=""), pk=channel_id)
         channel = ailing.select_for_update(no_key=True).first()
         if channel is not None:
-            told, since = channel.told_broken_at, channel.failing_since or at
+            told, since, refusing = channel.told_broken_at, channel.failing_since or at, channel.refuses
             channel.failures, channel.failing_since, channel.resting_until = 0, None, None
             channel.told_broken_at, channel.last_error = None, ""
             channel.save(update_fields=["failures", "failing_since", "resting_until", "told_broken_at", "last_error"])
             if told:
                 publish("notifications.channel.recovered", subject=channel.pk, at=at, data={"slug": channel.slug})
                 messages.expire(thread=_thread(channel), kinds=[BROKEN_KIND], because="The channel works again.", at=at)
-                _post(channel, WORKS_KIND, f"works:{told.isoformat()}", level=Level.WARNING, since=since, at=at)
+                what = f"works:{told.isoformat()}"
+                _post(channel, WORKS_KIND, what, level=Level.WARNING, since=since, refused=refusing, at=at)
+    sent(channel_id, at=at)
+
+
+def sent(channel_id: int, *, at: datetime) -> None:
+    """Record when something was accepted, and nothing else: what came after it was not."""
     Channel.objects.filter(Q(last_sent_at=None) | Q(last_sent_at__lt=at), pk=channel_id).update(last_sent_at=at)
 
 
@@ -64,7 +103,21 @@ def tell_broken(*, now: datetime) -> int:
 def tell_place_lost(channel: Channel, error: str, *, at: datetime) -> None:
     """Tell that the one place this channel leads to refused a message for good. At most once a day."""
     with transaction.atomic():
-        _post(channel, BROKEN_KIND, f"broken:refused:{at.date()}", error=error, since=at, at=at)
+        told = Channel.objects.values_list("told_broken_at", flat=True).get(pk=channel.pk)
+        if told is None or told.date() < at.date():
+            _post(channel, BROKEN_KIND, f"broken:refused:{at.date()}", error=error, since=at, refused=True, at=at)
+
+
+def _untaken(channel: Channel, *, one_place: bool) -> list[Untaken]:
+    """What was tried through it and not taken; a test somebody makes, and what ended workers, is not the channel's."""
+    dead, waits = DeliveryState.DEAD.value, [DeliveryState.PENDING.value, DeliveryState.SENDING.value]
+    tried = Delivery.objects.filter(channel=channel, state__in=[dead, *(waits if one_place else [])], attempt__gt=0)
+    theirs = tried.exclude(Q(message__kind=TEST_KIND) | Q(error="") | Q(error__startswith=DIED)).order_by("-pk")
+    rows = theirs.values_list("address", "attempt", "first_tried_at", "ended_at", "due_at", "state")[:MOST]
+    return [
+        Untaken(address, tries, tried_at or due_at, ended_at if state == dead else None)
+        for address, tries, tried_at, ended_at, due_at, state in rows
+    ]
 
 
 def _tell_if_broken(channel: Channel, *, at: datetime) -> bool:
@@ -75,7 +128,8 @@ def _tell_if_broken(channel: Channel, *, at: datetime) -> bool:
     channel.save(update_fields=["told_broken_at"])
     facts = {"slug": channel.slug, "since": since.isoformat(), "error": channel.last_error}
     publish("notifications.channel.broken", subject=channel.pk, at=at, data=facts)
-    _post(channel, BROKEN_KIND, f"broken:{since.isoformat()}", error=channel.last_error, since=since, at=at)
+    what, error = f"broken:{since.isoformat()}", channel.last_error
+    _post(channel, BROKEN_KIND, what, error=error, since=since, refused=channel.refuses, at=at)
     return True
 
 
@@ -87,6 +141,7 @@ def _post(
     since: datetime,
     at: datetime,
     error: str = "",
+    refused: bool = False,
     level: Level = Level.CRITICAL,
 ) -> None:
     messages.post(
@@ -98,6 +153,7 @@ def _post(
             "channel": channel.name,
             "since_at": since.isoformat(),
             "error": error,
+            "refused": refused,
             "url": f"/admin/notifications/channel/{channel.pk}/change/",
         },
         audience=Audience(operators=True),

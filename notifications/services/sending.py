@@ -61,6 +61,8 @@ class _Work:
     unsubscribed: frozenset[int]  # keys of deliveries
     changed: Mapping[str, Words]
     sent: int = 0
+    accepted_at: datetime | None = None  # the last one
+    refused: bool = False  # something, since then
     failed: bool = False  # the channel as a whole
     rest: list[Delivery] = field(default_factory=list)
 
@@ -145,11 +147,22 @@ def _send_batch(batch: Batch, *, now: Clock, stop: float) -> int:
             while _send_next(sender, work) and work.rest and time.monotonic() < stop:
                 pass
     batch.give_back(work.rest)
-    if work.sent:
-        health.worked(batch.channel.pk, at=now())
-    elif batch.channel.failing_since is not None and not work.failed:
-        health.go_on(batch.channel.pk, at=now())  # tried with what is not true any more, or with a bad address
+    _judge(work)
     return work.sent
+
+
+def _judge(work: _Work) -> None:
+    """Record what the batch says of the channel itself."""
+    channel, since, accepted_at = work.batch.channel, work.batch.channel.failing_since, work.accepted_at
+    if accepted_at is None:
+        if since is not None and not work.failed:
+            health.go_on(channel.pk, at=work.now())  # tried with what is not true any more, or with a bad address
+    elif not work.refused:
+        health.worked(channel.pk, at=work.now())
+    elif since is not None and since <= accepted_at:  # others could not know yet that something was accepted
+        health.worked(channel.pk, at=accepted_at)
+    else:
+        health.sent(channel.pk, at=accepted_at)
 
 
 def _open(channel: Channel, afterwards: ExitStack) -> Sender:
@@ -196,12 +209,11 @@ def _send_next(sender: Sender, work: _Work) -> bool:
         return _refused(work, delivery, exc)
     except Exception as exc:  # this letter's: recorded, tried again to a bound, and its neighbours go on
         logger.exception("Delivery %s cannot be sent", delivery.pk)
-        _try_later(work, delivery, SendError(f"Unexpected: {_said(exc)}"))
-        return True
+        return _refused(work, delivery, SendError(f"Unexpected: {_said(exc)}"))
     at = work.now()
     done = {"state": DeliveryState.SENT.value, "sent_at": at, "ended_at": at, "error": problem[:LONGEST_ERROR]}
     _record(work, delivery, provider_id=text(receipt.provider_id, limit=200), **done)
-    work.sent += 1
+    work.sent, work.accepted_at, work.refused = work.sent + 1, at, False
     if batch.channel.failing_since is not None:
         health.worked(batch.channel.pk, at=at)  # at once: others may send again
         batch.channel.failing_since = None
@@ -222,6 +234,10 @@ def _refused(work: _Work, delivery: Delivery, exc: SendError) -> bool:
         _give_up(work.batch.mine(delivery), delivery, _said(exc), at=work.now())
     else:
         _try_later(work, delivery, exc)
+    work.refused = True
+    channel, final = work.batch.channel, exc.permanent or delivery.attempt >= MAX_ATTEMPTS
+    since = health.refused(channel, _said(exc), final=final, accepted_at=work.accepted_at, at=work.now())
+    channel.failing_since = since  # so that what is accepted after it ends it at once
     return True
 
 

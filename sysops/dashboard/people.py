@@ -46,7 +46,7 @@ def _channels() -> list[Wrong]:
         Wrong(
             True,
             f"Nobody is reached through {channel.name}",
-            f"{channel.last_error} What it should send waits.",
+            f"{channel.last_error} What it should send {'is given up' if channel.refuses else 'waits'}.",
             channel.failing_since,
             (Step("Look at the channel", reverse("admin:notifications_channel_change", args=[channel.pk])),),
         )
