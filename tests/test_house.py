@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.contrib import admin
+from django.core.checks import run_checks
+from django.urls import get_resolver
 
 import celeryconfig
 from sysops.celery import app
@@ -87,3 +90,10 @@ def test_a_secret_can_come_from_a_file_and_is_not_shown(tmp_path: Path) -> None:
     assert env.database_url is not None
     assert env.database_url.get_secret_value() == "postgresql://sysops:hunter2@db/sysops"
     assert "hunter2" not in repr(env)
+
+
+def test_djangos_own_checks_find_nothing_in_models_addresses_and_pages() -> None:
+    get_resolver().url_patterns  # noqa: B018 - the admin's pages come with the addresses; without them none is checked
+
+    assert len(admin.site._registry) > 30
+    assert run_checks() == []
