@@ -8,12 +8,15 @@ back as the next error to take.
 import hashlib
 import hmac
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
 
 from sysops.env import Environment, current, secret_key
+from sysops.kernel.redaction import MASK
 
 if TYPE_CHECKING:
     from sentry_sdk.integrations.logging import EventHandler
@@ -31,6 +34,8 @@ QUIET = (
 )
 QUIET_TASKS = ("intake.", "errors.")
 NOWHERE = "off"
+SIGNED = re.compile(r"[\w.\-]+:[\w\-]{5,8}:[\w\-]{43}")  # as django.core.signing makes them
+T = TypeVar("T")
 
 
 def own_key(env: Environment) -> str:
@@ -99,6 +104,7 @@ class ReportHandler(logging.Handler):
                 self._off = True
                 return
             import sentry_sdk  # only when there is something to report: it is not small
+            from sentry_sdk.integrations.atexit import AtexitIntegration
             from sentry_sdk.integrations.logging import EventHandler, LoggingIntegration
 
             sentry_sdk.init(
@@ -107,7 +113,11 @@ class ReportHandler(logging.Handler):
                 include_local_variables=False,  # among them are settings that were just unsealed
                 default_integrations=False,
                 auto_enabling_integrations=False,
-                integrations=[LoggingIntegration(event_level=None)],  # breadcrumbs; this handler sends
+                integrations=[
+                    LoggingIntegration(event_level=None),  # breadcrumbs; this handler sends
+                    # A process's last words go before it does, and it says nothing of that on the terminal.
+                    AtexitIntegration(callback=lambda pending, timeout: None),
+                ],
                 shutdown_timeout=1,
             )
             self._sender = EventHandler(level=logging.ERROR)
@@ -119,17 +129,26 @@ class ReportHandler(logging.Handler):
         with sentry_sdk.new_scope() as scope:
             request = getattr(record, "request", None)
             if request is not None and hasattr(request, "path"):
-                scope.set_context("request", {"method": str(request.method), "path": str(request.path)})
+                scope.set_context("request", {"method": str(request.method), "path": _masked(str(request.path))})
             if task := _task(record):
                 scope.set_tag("task", task)
             self._sender.emit(_without_request(record))
 
 
 def _without_request(record: logging.LogRecord) -> logging.LogRecord:
-    """The record without the request object, which would be sent as text, headers and all."""
+    """The record without the request object, which would be sent as text, headers and all, and without signed links."""
     if not hasattr(record, "request"):
         return record
-    return logging.makeLogRecord({name: value for name, value in record.__dict__.items() if name != "request"})
+    copy = logging.makeLogRecord({name: value for name, value in record.__dict__.items() if name != "request"})
+    copy.msg = _masked(copy.msg)
+    if isinstance(copy.args, tuple):
+        copy.args = tuple(map(_masked, copy.args))
+    return copy
+
+
+def _masked(said: T) -> T | str:
+    """Any text without the tokens of our public pages: whoever reads one may do what it stands for."""
+    return SIGNED.sub(MASK, said) if isinstance(said, str) else said
 
 
 def _task(record: logging.LogRecord) -> str:
@@ -139,6 +158,13 @@ def _task(record: logging.LogRecord) -> str:
 
 
 def _quiet(record: logging.LogRecord) -> bool:
-    if _task(record).startswith(QUIET_TASKS):
+    if _task(record).startswith(QUIET_TASKS) or _is_answer(record):
         return True
     return any(record.name == name or record.name.startswith(f"{name}.") for name in QUIET)
+
+
+def _is_answer(record: logging.LogRecord) -> bool:
+    """Whether it tells of a 5xx that was meant: that is how maintenance and ill health are said, to all who ask."""
+    if record.name != "django.request" or record.exc_info:
+        return False
+    return getattr(record, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR) != HTTPStatus.INTERNAL_SERVER_ERROR

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 import sentry_sdk
+from django.core import signing
+from django.http import HttpResponse
 from django.test import RequestFactory
+from django.utils.log import log_response
 
 from errors.models import Key, Project
 from errors.protocol.encodings import unpack
@@ -19,6 +22,7 @@ from sysops.env import load
 from sysops.kernel.clock import utc_now
 from sysops.own_errors import Bucket, ReportHandler, dsn, own_key
 from tests.receivers import Receiver
+from tests.services import free_port
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -87,6 +91,37 @@ def test_what_goes_wrong_with_taking_errors_is_not_reported_as_one(
     assert len(sent(receiver)) == 1
 
 
+def test_a_link_that_acts_in_somebody_s_name_is_not_part_of_the_report(
+    handler: ReportHandler, receiver: Receiver
+) -> None:
+    token = signing.dumps([1, 2, "resolve"], salt="errors.issue.act")
+    request = RequestFactory().get(f"/errors/act/{token}")
+    failed = record("django.request", "%s: %s", request=request)
+    failed.args = ("Internal Server Error", request.path)
+
+    handler.handle(failed)
+
+    [event] = sent(receiver)
+    assert event["contexts"]["request"]["path"] == "/errors/act/[redacted]"  # type: ignore[index]
+    assert token not in json.dumps(event)
+    assert token in failed.getMessage(), "what others do with the record is theirs"
+
+
+@pytest.mark.parametrize(("status", "reported"), [(503, False), (502, False), (500, True)])
+def test_an_answer_that_something_else_is_away_is_no_error_of_ours(
+    status: int, reported: bool, handler: ReportHandler, receiver: Receiver
+) -> None:
+    request = RequestFactory().get("/api/system/health")
+    logger = logging.getLogger("django.request")
+    logger.addHandler(handler)
+    try:
+        log_response("%s: %s", "Unwell", request.path, response=HttpResponse(status=status), request=request)
+    finally:
+        logger.removeHandler(handler)
+
+    assert bool(sent(receiver)) is reported
+
+
 def test_a_storm_of_our_own_is_cut_off() -> None:
     seconds = 0.0
     bucket = Bucket(30, clock=lambda: seconds)
@@ -114,6 +149,24 @@ def test_by_itself_it_reports_to_its_own_project(tmp_path: Path) -> None:
     assert dsn(load({**base, "SYSOPS_HOST": "0.0.0.0", "SYSOPS_PORT": "81"})) == f"http://{key}@127.0.0.1:81/1"
     assert dsn(load({**base, "SYSOPS_HOST": "::1"})) == f"http://{key}@[::1]:8000/1"
     assert dsn(load({**base, "SYSOPS_INTERNAL_URL": "http://web:8000/"})) == f"http://{key}@web:8000/1"
+
+
+def test_the_last_words_of_a_process_arrive_and_nobody_who_is_away_holds_it_up(receiver: Receiver) -> None:
+    says = (
+        "import logging, sys; from sysops.own_errors import ReportHandler; "
+        "logging.getLogger().addHandler(ReportHandler(to=lambda: sys.argv[1])); "
+        "logging.getLogger('backups').error('the store is full'); sys.exit(1)"
+    )
+
+    def run(port: int) -> tuple[int, str]:
+        argv = [sys.executable, "-c", says, f"http://{KEY}@127.0.0.1:{port}/1"]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, cwd=Path(__file__).parents[2])
+        return done.returncode, done.stdout
+
+    assert run(receiver.port) == (1, "")
+    [event] = sent(receiver)
+    assert "the store is full" in str(event["logentry"])
+    assert run(free_port()) == (1, "")
 
 
 def test_an_idle_process_does_not_load_the_sdk() -> None:
