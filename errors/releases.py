@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, cmp_to_key, lru_cache
+from functools import cmp_to_key, lru_cache
 
 Part = tuple[int, int, str]  # numbers before words, as semver says
 _VERSION = re.compile(
@@ -19,6 +19,7 @@ _VERSION = re.compile(
 _RUNS = re.compile(r"\d+|[a-z]+", re.I)
 _WORDS = {"a": "alpha", "b": "beta", "c": "rc", "pre": "rc", "preview": "rc", "dev": ""}
 _AFTER = ("post", "rev", "r", "sp", "patch", "hotfix")  # what follows its release instead of leading to it
+_DESCRIBED = re.compile(r"\d+-g[0-9a-f]{4,40}(-dirty)?", re.I)  # "1.2.3-45-gabc1234" is 45 commits after 1.2.3
 _LONGEST = 250
 
 
@@ -64,7 +65,8 @@ def parse(release: str) -> Version | None:
     while len(numbers) > 1 and numbers[-1] == 0:
         numbers.pop()
     suffix = [run.lower() for run in _RUNS.findall(found["suffix"] or "")]
-    stage = 0 if not suffix else 1 if suffix[0] in _AFTER else -1
+    follows = suffix[:1] and (suffix[0] in _AFTER or _DESCRIBED.fullmatch(found["suffix"]))
+    stage = 0 if not suffix else 1 if follows else -1
     build = found["build"] or ""
     return Version(
         package=(found["package"] or "").lower(),
@@ -94,23 +96,37 @@ def newest(seen: Iterable[Seen]) -> Seen | None:
     return max(seen, key=cmp_to_key(order), default=None)
 
 
+def package(release: str) -> str:
+    """What it is a release of, "" when it does not say."""
+    return release.rpartition("@")[0].lower()
+
+
+def related(one: str, other: str) -> bool:
+    """Whether two releases may be of the same thing; of two packages neither makes the other old."""
+    return package(one) == package(other) or not package(one) or not package(other)
+
+
 class History:
     """The releases of a project, ordered once for however many questions."""
 
     def __init__(self, seen: Iterable[Seen]) -> None:
         self._by_version = {each.version: each for each in seen if each.version}
+        self._sorted: dict[str, list[Seen]] = {}
 
     def find(self, version: str) -> Seen:
         """This release, which may be one that was never seen."""
         return self._by_version.get(version) or Seen(version, None)
 
-    def newest_at(self, at: datetime) -> Seen | None:
-        """The newest of those that had been seen by then."""
-        return next((each for each in self._newest_first if each.first_seen and each.first_seen <= at), None)
+    def newest_at(self, at: datetime, *, like: str) -> Seen | None:
+        """The newest of those that had been seen by then and may be of the same thing as `like`."""
+        return next((each for each in self._newest_first(like) if each.first_seen and each.first_seen <= at), None)
 
-    @cached_property
-    def _newest_first(self) -> list[Seen]:
-        return sorted(self._by_version.values(), key=cmp_to_key(order), reverse=True)
+    def _newest_first(self, like: str) -> list[Seen]:
+        of = package(like)
+        if of not in self._sorted:
+            mine = [each for each in self._by_version.values() if related(each.version, like)]
+            self._sorted[of] = sorted(mine, key=cmp_to_key(order), reverse=True)
+        return self._sorted[of]
 
 
 def brings_back(resolved: Resolved, *, release: str, occurred_at: datetime, history: History) -> bool:
@@ -118,10 +134,10 @@ def brings_back(resolved: Resolved, *, release: str, occurred_at: datetime, hist
 
     A later release than the one that holds the fix always does, that release itself when the event occurred after the
     issue was resolved, an older one never: somebody still runs it. After a plain "resolved" the fix is taken to be in
-    the newest release that had been seen by then.
+    the newest release of the same package that had been seen by then.
     """
     after = occurred_at > resolved.at
-    fixed = history.find(resolved.release) if resolved.release else history.newest_at(resolved.at)
+    fixed = history.find(resolved.release) if resolved.release else history.newest_at(resolved.at, like=release)
     if fixed is None:
         return after
     if not release:

@@ -91,7 +91,7 @@ def resolve(
         row = locked(issue)
         was = row.status
         if in_next_release and not release:
-            release = newest_release(row.project)
+            release = newest_release(row.project, like=row.last_release)
         row.move(
             Status.RESOLVED,
             resolved_at=at,

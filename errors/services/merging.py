@@ -149,10 +149,10 @@ def _recount(row: Issue, *, known: Sequence[Issue]) -> None:
 
 
 def _of_latest(row: Issue) -> dict[str, object]:
-    """What the latest stored event says of the issue; nothing when none is kept."""
+    """What the latest stored event says of the issue; only that there is none when none is kept."""
     event = events_of(row).defer(None).first()  # not by `latest_event_id`: that is what is made anew here
     if event is None:
-        return {}
+        return {"latest_event_id": None, "latest_received_at": None}
     found: dict[str, object] = {
         "latest_event_id": event.event_id,
         "latest_received_at": event.received_at,

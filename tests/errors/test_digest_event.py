@@ -209,6 +209,7 @@ def test_rubbish_for_tags_is_no_tag_and_a_flood_is_cut_with_a_note() -> None:
         ("2026-11-21T11:00:00", AT - timedelta(hours=1)),
         (str((AT - timedelta(hours=1)).timestamp()), AT - timedelta(hours=1)),
         ("yesterday", AT), (-1, AT), (1e300, AT), (True, AT), ({"a": 1}, AT), (None, AT),
+        ((AT + timedelta(minutes=2)).timestamp(), AT),  # nothing happens after it was reported: that clock is fast
         ("2099-01-01T00:00:00Z", AT), ("1999-01-01T00:00:00Z", AT), ("nan", AT), ("9999-12-31T23:59:59-14:00", AT),
     ],
 )  # fmt: skip

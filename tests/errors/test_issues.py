@@ -162,6 +162,16 @@ def test_resolved_in_the_next_release_means_the_one_after_the_newest_that_was_se
     assert (row.resolved_in_release, row.resolved_in_next_release) == ("shop@1.10.0", True)
 
 
+def test_the_next_release_is_that_of_the_package_which_the_issue_is_of() -> None:
+    home = project()
+    for number, version in enumerate(["back@4.1", "front@9.0"]):
+        Release.objects.create(project=home, version=version, first_seen=NOW + number * MINUTE)
+
+    row = issues.resolve(issue(home, last_release="back@4.0"), by=BY, at=LATER, in_next_release=True)
+
+    assert row.resolved_in_release == "back@4.1"
+
+
 def test_ignored_for_more_events_and_accounts_counts_from_what_there_is() -> None:
     row = issue(events=3, affected_accounts=2)
 

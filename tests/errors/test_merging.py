@@ -8,6 +8,7 @@ from django.db import connection, transaction
 
 from alerting import services as alerting
 from alerting.models import Alert
+from errors import selectors
 from errors.models import Account, ActivityEntry, Event, Grouping, Issue
 from errors.rules import Status
 from errors.services import alarms, issues, merging, policy
@@ -235,6 +236,18 @@ def test_the_latest_event_of_what_stays_is_its_own() -> None:
     kept = fresh(row)
     assert (kept.error_message, kept.latest_received_at, kept.last_seen) == ("first", NOW, NOW)
     assert (fresh(new).error_message, fresh(new).latest_received_at) == ("second", NOW + HOUR)
+
+
+def test_what_stays_without_a_stored_event_does_not_show_the_one_that_was_split_off() -> None:
+    home = project()
+    row = issue(home, message="first", events=0)
+    Grouping.objects.filter(issue=row).update(event_count=3)
+    part = more(row, events=1, at=NOW + HOUR)
+
+    new = merging.unmerge(part, by=BY, at=LATER)
+
+    assert selectors.stack_traces([fresh(row)])[row.pk] is None
+    assert selectors.stack_traces([fresh(new)])[new.pk] is not None
 
 
 def test_what_a_merged_grouping_reports_afterwards_belongs_to_the_issue_it_is_part_of() -> None:

@@ -30,6 +30,7 @@ def seen(version: str, day: int | None = 0) -> Seen:
         ["v1.2", "1.3", "v2"],
         ["com.shop@1.2.3+45", "com.shop@1.2.3+46", "com.shop@1.2.3+100"],
         ["1.2-SNAPSHOT", "1.2", "1.2-hotfix.1", "1.2.1"],
+        ["v1.2.3-rc1", "v1.2.3", "v1.2.3-9-g0b77e21", "v1.2.3-45-gf3a9c1d-dirty", "v1.2.4-rc1-2-gabc1234", "v1.2.4"],
     ],
 )
 def test_versions_are_ordered_as_versions_whenever_they_were_seen(rising: list[str]) -> None:
@@ -112,3 +113,19 @@ def test_without_any_release_what_occurs_afterwards_brings_it_back() -> None:
     assert back("", known=[])
     assert not back("", known=[], after=False)
     assert back("1.0", known=[seen("1.0", 12)]), "none was known when it was resolved"
+
+
+def test_just_resolved_it_is_back_with_the_newest_release_of_the_same_package() -> None:
+    known = [seen("back@4.0", 0), seen("back@4.1", 3), seen("front@1.3", 9)]
+
+    assert [back(release, known=known) for release in ("back@4.0", "back@4.1", "front@1.3")] == [False, True, True]
+    assert back("Back@4.2", known=[*known, seen("Back@4.2", 12)])
+    assert back("tools@abc1234", known=[*known, seen("tools@abc1234", 12)]), "none of its package was known"
+    assert not back("tools@abc1234", after=False, known=[*known, seen("tools@abc1234", 10)])
+
+
+def test_commits_of_two_packages_do_not_make_each_other_old() -> None:
+    known = [seen("back@0b77e21", 3), seen("front@f3a9c1d", 9)]
+
+    assert back("back@0b77e21", known=known)
+    assert not back("back@0b77e21", after=False, known=known)
