@@ -41,10 +41,12 @@ _LEADS_TO = {
 
 @dataclass(frozen=True)
 class Promise:
-    """What a link may do. `clock` is the second in which the trouble began that it was made for."""
+    """What a link may do. `clock` is the second in which the trouble began that it was made for; `account` the one
+    that the person had when it was made."""
 
     issue: int
     person: int
+    account: int | None
     step: Step
     clock: int
     until: datetime
@@ -53,7 +55,7 @@ class Promise:
 def act_url(issue: Issue, *, person: Person, step: Step, at: datetime) -> str:
     """The link by which this person takes this step. Works for a week."""
     until = int((at + LIVES).timestamp())
-    token = signing.dumps([issue.pk, person.pk, step.value, clock_of(issue), until], salt=_SALT)
+    token = signing.dumps([issue.pk, person.pk, person.user_id, step.value, clock_of(issue), until], salt=_SALT)
     return f"{base_url()}/errors/act/{token}"
 
 
@@ -67,8 +69,8 @@ def act_urls(issue: Issue, *, person: Person, at: datetime) -> dict[str, str]:
 def read(token: str, *, at: datetime) -> Promise:
     """What the link stands for. Raises BadLink, OldLink."""
     try:
-        issue, person, step, clock, until = signing.loads(token, salt=_SALT)
-        promise = Promise(issue, person, Step(step), clock, datetime.fromtimestamp(until, UTC))
+        issue, person, account, step, clock, until = signing.loads(token, salt=_SALT)
+        promise = Promise(issue, person, account, Step(step), clock, datetime.fromtimestamp(until, UTC))
     except (signing.BadSignature, ValueError, TypeError):
         raise BadLink("This link is not complete, or not from here.") from None
     if at >= promise.until:

@@ -104,6 +104,13 @@ class ByWhat(admin.SimpleListFilter):
 class ByRelated(AutocompleteSelectFilter):
     """One of the related rows, looked up by typing: there may be thousands."""
 
+    def choices(self, changelist: ChangeList) -> Iterator[dict[str, object]]:
+        """The form, which names what was chosen: only what this person sees in the list of these rows."""
+        related = self.model_admin.admin_site.get_model_admin(self.field.remote_field.model)
+        for choice in super().choices(changelist):
+            choice["form"].fields[self.lookup_kwarg].queryset = related.get_queryset(self.request)
+            yield choice
+
 
 class ByValue(admin.SimpleListFilter):
     """One value of a column."""

@@ -150,7 +150,7 @@ class SeverityRuleAdmin(_OfSeenProjects):
         return conditions_words(row.conditions)[:200]
 
     def entry_form(self, request: HttpRequest, row: models.Model | None) -> forms.Form:
-        return RuleForm(posted(request), row=cast(SeverityRule | None, row))
+        return RuleForm(posted(request), row=cast(SeverityRule | None, row), user=request.user)
 
     def save(self, form: forms.Form, row: models.Model | None, *, by: Actor, at: datetime) -> models.Model:
         values = cast(RuleForm, form).values()
@@ -188,7 +188,7 @@ class AssignmentRuleAdmin(_OfSeenProjects):
         return "; ".join(f"{name} {value}" for name, value in asked.items() if value) or "Always"
 
     def entry_form(self, request: HttpRequest, row: models.Model | None) -> forms.Form:
-        return AssignmentForm(posted(request), row=cast(AssignmentRule | None, row))
+        return AssignmentForm(posted(request), row=cast(AssignmentRule | None, row), user=request.user)
 
     def save(self, form: forms.Form, row: models.Model | None, *, by: Actor, at: datetime) -> models.Model:
         if row is None:

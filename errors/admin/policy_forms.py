@@ -16,6 +16,7 @@ from catalogue.models import Person, Service, Team
 from errors import looks
 from errors.admin.project_forms import LinesField
 from errors.models import AssignmentRule, Project, SeverityLevel, SeverityRule
+from errors.selectors import visible_projects
 from errors.severity import LEVELS
 from sysops.pages.forms import SpanField
 
@@ -78,7 +79,7 @@ class RuleForm(forms.Form):
     )
     enabled = forms.BooleanField(required=False, initial=True, widget=UnfoldBooleanSwitchWidget)
     project = forms.ModelChoiceField(
-        queryset=Project.objects.filter(deleted_at=None).order_by("name", "pk"),
+        queryset=Project.objects.none(),
         required=False,
         empty_label="All projects",
         widget=UnfoldAdminSelectWidget,
@@ -129,8 +130,9 @@ class RuleForm(forms.Form):
         help_text="Of the events; empty is ever.",
     )
 
-    def __init__(self, data: object, *, row: SeverityRule | None) -> None:
+    def __init__(self, data: object, *, row: SeverityRule | None, user: object) -> None:
         super().__init__(data, initial=_stored_rule(row))  # type: ignore[arg-type]
+        _of_seen_projects(self, user)
         if row is not None:
             del self.fields["slug"]
 
@@ -139,6 +141,13 @@ class RuleForm(forms.Form):
         given = dict(self.cleaned_data)
         conditions = {name: given.pop(name) for name in (*LISTS, "tag", *COUNTS)}
         return {**given, "conditions": {name: value for name, value in conditions.items() if value}}
+
+
+def _of_seen_projects(form: forms.Form, user: object) -> None:
+    """Offer the projects this person sees: who may only look at rules finds the field closed, with all it offers."""
+    field = form.fields["project"]
+    assert isinstance(field, forms.ModelChoiceField)
+    field.queryset = visible_projects(user).order_by("name", "pk")
 
 
 def _stored_rule(row: SeverityRule | None) -> dict[str, object]:
@@ -161,7 +170,7 @@ class AssignmentForm(forms.Form):
         min_value=0, max_value=32_767, initial=100, widget=UnfoldAdminIntegerFieldWidget, help_text=POSITION_HELP
     )
     project = forms.ModelChoiceField(
-        queryset=Project.objects.filter(deleted_at=None).order_by("name", "pk"),
+        queryset=Project.objects.none(),
         required=False,
         empty_label="All projects",
         widget=UnfoldAdminSelectWidget,
@@ -204,9 +213,10 @@ class AssignmentForm(forms.Form):
         widget=UnfoldAdminSelectWidget,
     )
 
-    def __init__(self, data: object, *, row: AssignmentRule | None) -> None:
+    def __init__(self, data: object, *, row: AssignmentRule | None, user: object) -> None:
         stored = {} if row is None else {name: getattr(row, name) for name in self.base_fields}
         super().__init__(data, initial=stored)  # type: ignore[arg-type]
+        _of_seen_projects(self, user)
 
     def clean(self) -> dict[str, object]:
         cleaned: dict[str, object] = super().clean() or self.cleaned_data

@@ -107,7 +107,10 @@ def from_security(body: bytes, encoding: str) -> Taken:
     reports = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     if not reports or len(reports) > SECURITY_REPORTS:
         raise answers.invalid(f"The list must have 1 to {SECURITY_REPORTS} reports, each a JSON object.", reason="json")
-    pieces = [Piece(Kind.SECURITY.value, "identity", orjson.dumps(one), uuid4()) for one in reports]
+    try:
+        pieces = [Piece(Kind.SECURITY.value, "identity", orjson.dumps(one), uuid4()) for one in reports]
+    except orjson.JSONEncodeError as exc:  # what it reads it need not be able to write
+        raise answers.invalid("A report is nested too deeply.", reason="json") from exc
     return Taken(pieces[0].event_id, pieces)
 
 
@@ -147,7 +150,10 @@ def _unwrapped(raw: bytes, content_type: str) -> bytes:
     """The JSON inside a form's field, base64, or base64 of zlib; the body itself when it is none of these."""
     data = raw
     if content_type.startswith("application/x-www-form-urlencoded") and raw.startswith(b"sentry_data="):
-        fields = parse_qs(raw.decode("utf-8", "replace"), max_num_fields=100)
+        try:
+            fields = parse_qs(raw.decode("utf-8", "replace"), max_num_fields=100)
+        except ValueError as exc:
+            raise answers.invalid("The form has too many fields.", reason="form") from exc
         data = fields.get("sentry_data", [""])[0].encode()
     if data.lstrip()[:1] == b"{":
         return data

@@ -27,7 +27,7 @@ class Issue(models.Model):
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="issues")
     service = models.ForeignKey(
-        Service, on_delete=models.SET_NULL, null=True, blank=True, related_name="issues", help_text="Of its project"
+        Service, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", help_text="Of its project"
     )
     error_type = models.CharField(max_length=200)
     error_message = models.TextField(help_text="Of the latest event, at most 2,000 characters")
@@ -54,7 +54,7 @@ class Issue(models.Model):
     latest_event_id = models.UUIDField(null=True)
     latest_received_at = models.DateTimeField(null=True)
 
-    assignee = models.ForeignKey(Person, on_delete=models.SET_NULL, null=True, blank=True, related_name="issues")
+    assignee = models.ForeignKey(Person, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     assigned_at = models.DateTimeField(null=True, blank=True)
     assigned_because = models.CharField(max_length=300, blank=True, default="", help_text="Who or which rule did it")
 

@@ -18,7 +18,11 @@ def choices(values: Iterable[str]) -> list[tuple[str, str]]:
 
 
 class Project(models.Model):
-    """One application that reports errors. Its number is part of the DSN."""
+    """One application that reports errors. Its number is part of the DSN.
+
+    Nothing of this app has a name on what lies outside it (`related_name="+"`): Django's lists can be filtered by any
+    such name, and people of the catalogue by the number of an issue are who has an issue that one may not see.
+    """
 
     slug = models.SlugField(max_length=64, unique=True)
     name = models.CharField(max_length=200)
@@ -27,12 +31,10 @@ class Project(models.Model):
         on_delete=models.SET_NULL,
         null=True,
         blank=True,
-        related_name="error_projects",
+        related_name="+",
         help_text="What it runs for: its owner team is told, and its maintenance holds alerts back.",
     )
-    environment = models.ForeignKey(
-        Environment, on_delete=models.SET_NULL, null=True, blank=True, related_name="error_projects"
-    )
+    environment = models.ForeignKey(Environment, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     enabled = models.BooleanField(default=True, help_text="When off, nothing it sends is taken.")
     quota_per_minute = models.PositiveIntegerField(
         null=True, blank=True, help_text="Reports taken per minute over all its keys; blank is no limit."
@@ -55,8 +57,8 @@ class Project(models.Model):
     restricted = models.BooleanField(
         default=False, help_text="Only the readers named here, and admins, see its issues and events."
     )
-    readers = models.ManyToManyField(settings.AUTH_USER_MODEL, blank=True, related_name="error_projects")
-    reader_tokens = models.ManyToManyField(ApiToken, blank=True, related_name="error_projects")
+    readers = models.ManyToManyField(settings.AUTH_USER_MODEL, blank=True, related_name="+")
+    reader_tokens = models.ManyToManyField(ApiToken, blank=True, related_name="+")
     deleted_at = models.DateTimeField(
         null=True, editable=False, help_text="Asked to be deleted: hidden at once, and removed bit by bit."
     )

@@ -43,4 +43,6 @@ def change_key(key: Key, values: Mapping[str, object], *, by: Actor, at: datetim
 
 
 def _about(row: Key) -> dict[str, object]:
-    return {"project": row.project.slug, "label": row.label, "enabled": row.enabled}
+    """For events, which everybody may read: of a restricted project not what it and its keys are called."""
+    named = {} if row.project.restricted else {"project": row.project.slug, "label": row.label}
+    return {**named, "enabled": row.enabled}

@@ -65,7 +65,9 @@ def _offer(promise: Promise, issue: Issue | None) -> Offer:
         merged = merging.merged_into(promise.issue)
         raise NotNow(f"It is part of issue {merged} now." if merged else "The issue is not there any more.")
     person = Person.objects.select_related("user").filter(pk=promise.person).first()
-    if person is None or not links.may_act(person, issue):
+    # Without their account people may do more than some may with one: its end must not be a promotion.
+    changed = person is not None and promise.account not in (None, person.user_id)
+    if person is None or changed or not links.may_act(person, issue):
         raise NotNow("Whoever this link was made for may not do this any more.")
     if links.clock_of(issue) != promise.clock:
         raise NotNow("The issue has come back since this message was sent. Look at the newer message.")

@@ -139,10 +139,11 @@ def remove_deleted(*, now: Clock, seconds: float = 60.0) -> bool:
     return False
 
 
-def newest_release(project: Project) -> str:
-    """The newest of its releases that was seen, "" for none."""
+def newest_release(project: Project, *, like: str = "") -> str:
+    """The newest of its releases that was seen, of the same package as `like`; "" for none."""
     seen = Release.objects.filter(project=project).order_by("-first_seen", "-pk")[:_RELEASES]
-    newest = releases.newest(releases.Seen(row.version, row.first_seen) for row in seen)
+    found = [releases.Seen(row.version, row.first_seen) for row in seen if releases.related(row.version, like)]
+    newest = releases.newest(found)
     return newest.version if newest else ""
 
 
@@ -208,4 +209,6 @@ def _facts(row: Project) -> dict[str, object]:
 
 
 def _about(row: Project) -> dict[str, object]:
-    return {"project": row.slug, "enabled": row.enabled, "restricted": row.restricted}
+    """For events, which everybody may read: of a restricted project not what it is called."""
+    named = {} if row.restricted else {"project": row.slug}
+    return {**named, "enabled": row.enabled, "restricted": row.restricted}

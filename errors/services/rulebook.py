@@ -81,4 +81,7 @@ def _tell(
     at: datetime,
 ) -> None:
     name = f"errors.{_NAMES[type(row)]}.{what}"
-    rows.tell(name, row, before=before, after=after, by=by, at=at, about={"name": str(row)})
+    # Everybody may read events, and a rule's name may say what its project is about.
+    project = None if isinstance(row, SeverityLevel) else row.project
+    about: rows.Facts = {} if project and project.restricted else {"name": str(row)}
+    rows.tell(name, row, before=before, after=after, by=by, at=at, about=about)

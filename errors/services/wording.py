@@ -109,6 +109,9 @@ def of_many(items: Sequence[Item], project: Project) -> dict[str, object]:
 
 
 def _project(project: Project) -> dict[str, object]:
+    """Not what a restricted one is called: operators read the messages of all."""
+    if project.restricted:
+        return {"project": "a restricted project", "service": ""}
     return {"project": project.name, "service": project.service.name if project.service else ""}
 
 

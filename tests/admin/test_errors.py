@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.template.loader import render_to_string
@@ -94,6 +95,52 @@ def test_every_list_and_every_row_opens(sign_in: SignIn, role: str) -> None:
     for model in (Issue, Project, SeverityLevel, SeverityRule, AssignmentRule, Undigestible):
         for row in model._default_manager.all():
             raw(client, page(f"{model._meta.model_name}_change", row.pk))
+
+
+def test_a_filter_by_the_number_of_a_project_that_one_may_not_see_does_not_say_its_name(sign_in: SignIn) -> None:
+    secret = issue(project("vault", restricted=True, name="Vault of secrets"), "SecretError").project
+    operator = sign_in("operator")
+
+    for name in ("issue", "undigestible"):
+        shown = raw(operator, f"{page(f'{name}_changelist')}?project__id__exact={secret.pk}")
+        assert "Vault of secrets" not in shown, name
+    assert "Vault of secrets" in raw(sign_in("admin"), f"{page('issue_changelist')}?project__id__exact={secret.pk}")
+
+
+def test_the_rules_that_anybody_may_look_at_do_not_list_the_projects_that_one_may_not_see(sign_in: SignIn) -> None:
+    policy.ensure_defaults()
+    project("vault", restricted=True, name="Vault of secrets")
+    seen = project("shop", name="The shop")
+    assigned = AssignmentRule.objects.create(name="To the team", team=Team.objects.create(slug="t", name="T"))
+    pages = [page("severityrule_change", SeverityRule.objects.earliest("pk").pk)]
+    pages.append(page("assignmentrule_change", assigned.pk))
+
+    for address in pages:
+        shown = raw(sign_in("viewer"), address)
+        assert "Vault of secrets" not in shown
+        assert seen.name in shown
+        assert "Vault of secrets" in raw(sign_in("admin"), address)
+
+
+def test_lists_of_others_cannot_be_filtered_by_issues_and_projects_that_one_may_not_see(sign_in: SignIn) -> None:
+    outside = [model for model in apps.get_models() if model._meta.app_label != "errors"]
+    ways = {
+        f"{model._meta.label}.{way.name}"
+        for model in outside
+        for way in model._meta.get_fields(include_hidden=False)
+        if way.is_relation and way.auto_created and way.related_model._meta.app_label == "errors"  # type: ignore[union-attr]
+    }
+    assert ways == set()
+
+    ada = Person.objects.create(slug="ada", name="Ada")
+    secret = issue(project("secret", restricted=True), assignee=ada)
+    answer = sign_in("viewer").get(f"{reverse('admin:catalogue_person_changelist')}?issues__id__exact={secret.pk}")
+    assert (answer.status_code, answer["Location"].endswith("?e=1")) == (302, True)
+
+
+@pytest.mark.parametrize("asked", ["error_message__regex=(", "severity__iregex=[", "project__id__exact=x", "pk__in=a"])
+def test_an_address_that_asks_for_nonsense_is_no_fault_of_ours(asked: str, sign_in: SignIn) -> None:
+    assert sign_in("viewer").get(f"{page('issue_changelist')}?{asked}").status_code in (302, 400)
 
 
 def test_somebody_without_any_role_sees_nothing_of_errors(client: Client) -> None:

@@ -380,6 +380,20 @@ def test_store_refuses_what_is_no_event(web: Web, key: Key, body: bytes) -> None
     assert not Spool.objects.exists()
 
 
+def test_forms_of_too_many_fields_and_lists_nested_too_deeply_are_a_400(web: Web, key: Key) -> None:
+    form = web.report(
+        key,
+        b"sentry_data=eJyrVkrOSSwuVrJSqlYqLU4tykvMTVWqBQBTCQeP" + b"&more=1" * 200,
+        to="store/",
+        content_type="application/x-www-form-urlencoded",
+    )
+    deep = b'[{"type": "csp-violation", "body": ' + b'{"a":' * 400 + b"1" + b"}" * 400 + b"}]"
+
+    assert form.status_code == 400
+    assert web.report(key, deep, to="security/").status_code == 400
+    assert not Spool.objects.exists()
+
+
 @pytest.mark.parametrize("to", ["security/", "csp-report/"])
 def test_a_browsers_report_of_a_broken_policy_is_kept(web: Web, key: Key, to: str) -> None:
     report = {"csp-report": {"document-uri": "https://shop.example/", "violated-directive": "script-src"}}

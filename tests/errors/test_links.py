@@ -104,9 +104,10 @@ def test_a_link_ends_after_a_week() -> None:
 @pytest.mark.parametrize(
     ("value", "salt"),
     [
-        ([1, 1, "resolve", 0, 2**31], "catalogue.subscription.end"),
-        ([1, 1, "delete", 0, 2**31], "errors.issue.act"),
+        ([1, 1, None, "resolve", 0, 2**31], "catalogue.subscription.end"),
+        ([1, 1, None, "delete", 0, 2**31], "errors.issue.act"),
         ([1, 1], "errors.issue.act"),
+        ([1, 1, "resolve", 0, 2**31], "errors.issue.act"),
         ({"issue": 1}, "errors.issue.act"),
         (7, "errors.issue.act"),
     ],
@@ -165,6 +166,29 @@ def test_a_link_does_nothing_for_an_account_that_was_closed_or_a_person_that_is_
     for token in tokens:
         with pytest.raises(linked.NotNow):
             act(token)
+
+
+def test_a_link_does_nothing_once_the_account_it_was_made_for_is_gone() -> None:
+    row, who = issue(), person(role=Role.OPERATOR)
+    token = link(row, Step.RESOLVE, to=who)
+    User.objects.all().delete()
+
+    with pytest.raises(linked.NotNow, match="may not"):
+        act(token)
+    row.refresh_from_db()
+    assert row.status == "unresolved"
+
+
+def test_a_link_made_before_somebody_had_an_account_asks_what_the_account_may() -> None:
+    row, who = issue(), person()
+    token = link(row, Step.ACKNOWLEDGE, to=who)
+    who.user = User.objects.create_user("grace")
+    who.save()
+
+    with pytest.raises(linked.NotNow, match="may not"):
+        act(token)
+    who.user.groups.add(Group.objects.get(name="operator"))
+    assert act(token).issue.status == "acknowledged"
 
 
 def test_links_are_given_for_the_steps_the_status_allows() -> None:

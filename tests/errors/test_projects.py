@@ -23,10 +23,11 @@ from errors.models import (
     Key,
     OutcomeCount,
     Project,
+    SeverityRule,
     Spool,
     Undigestible,
 )
-from errors.services import alarms, keys, merging, policy, projects, telling
+from errors.services import alarms, keys, merging, policy, projects, rulebook, telling
 from notifications.rules import Level
 from sysops.access.models import AuditEntry
 from sysops.events.models import Event as Published
@@ -50,6 +51,23 @@ def test_a_new_project_has_one_key_and_is_audited() -> None:
     assert len(row.keys.get().public) == 32
     assert names() == ["errors.key.created", "errors.project.created"]
     assert AuditEntry.objects.filter(action="errors.project.created", actor="ada").exists()
+
+
+def test_the_events_of_a_restricted_project_name_neither_it_nor_its_keys_nor_its_rules() -> None:
+    row = projects.create_project(slug="vault", name="Vault", restricted=True, by=BY, at=NOW)
+    door = projects.add_key(row, label="vault door", by=BY, at=NOW)
+    projects.change_key(door, {"label": "vault gate"}, by=BY, at=NOW)
+    projects.change_project(row, {"name": "Vault of secrets"}, by=BY, at=NOW)
+    conditions = {"level": ["fatal"]}
+    values = {"slug": "vault", "name": "Of the vault", "severity": "low", "project": row, "conditions": conditions}
+    rule = rulebook.create(SeverityRule, values, by=BY, at=NOW)
+    rulebook.remove(rule, by=BY, at=NOW)
+    projects.delete_project(row, by=BY, at=NOW)
+
+    said = Published.objects.filter(name__startswith="errors.")
+
+    assert said.count() == 8
+    assert [found.data for found in said if "vault" in str(found.data).lower()] == []
 
 
 def test_two_projects_cannot_have_the_same_slug() -> None:

@@ -252,13 +252,18 @@ def test_high_waits_a_quarter_of_an_hour_at_most_however_often_a_project_was_tol
 
 
 def test_a_restricted_project_is_told_of_without_a_word_of_its_errors() -> None:
-    home = project(restricted=True)
+    home = project("vault", restricted=True, service=service("cellar", team("shop", "ada")))
     plain = arrive(home, digested("Secret", "customer 12"))
     bad = arrive(home, digested("Worse", "customer 13", level="fatal"))
     told(NOW)
-    said = " ".join(str(message.context) for message in Message.objects.all())
-    assert "Secret" not in said
-    assert "customer" not in said
+    arrive(home, digested("Third"))
+    steps.assign(plain, None, by=BY, at=NOW)
+    steps.assign(plain, person("ada"), by=BY, at=NOW)
+    run_clock(NOW, NOW + 5 * HOUR, step=5 * MINUTE)
+    assert {"errors.issue", "errors.assigned", "errors.sla_near", "errors.sla_breached"} <= set(kinds())
+    said = " ".join(str(message.context) for message in Message.objects.exclude(kind__startswith="alert"))
+    for word in ("Secret", "customer", "vault", "Vault", "cellar", "Cellar"):
+        assert word not in said
     assert f"Issue {plain.pk}" in said
     assert f"Issue {bad.pk}" in said
 
