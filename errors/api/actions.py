@@ -104,7 +104,7 @@ class IssueActions:
     @action(detail=True, methods=["put"])
     def acknowledge(self, request: Request, pk: str) -> Response:
         """Somebody takes note: the SLA clock stops."""
-        Nothing(data=request.data).is_valid(raise_exception=True)
+        Nothing.validated(request.data)
         issue = self.get_object()
         with refused():
             services.acknowledge(issue, by=self.actor(), at=utc_now())
@@ -114,29 +114,27 @@ class IssueActions:
     @action(detail=True, methods=["put"])
     def resolve(self, request: Request, pk: str) -> Response:
         """It is done: now, in a release, or in the one after it. A later release that still has it brings it back."""
-        form = ResolveIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = ResolveIn.validated(request.data)
         issue = self.get_object()
         with refused():
-            services.resolve(issue, **form.validated_data, by=self.actor(), at=utc_now())
+            services.resolve(issue, **given, by=self.actor(), at=utc_now())
         return Response(shown(issue.pk))
 
     @extend_schema(request=IgnoreIn, responses={200: IssueDetailSerializer, CONFLICT: _WRONG_STATE})
     @action(detail=True, methods=["put"])
     def ignore(self, request: Request, pk: str) -> Response:
         """Leave it alone for a time, or until it has grown."""
-        form = IgnoreIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = IgnoreIn.validated(request.data)
         issue = self.get_object()
         with refused():
-            services.ignore(issue, **form.validated_data, by=self.actor(), at=utc_now())
+            services.ignore(issue, **given, by=self.actor(), at=utc_now())
         return Response(shown(issue.pk))
 
     @extend_schema(request=None, responses={200: IssueDetailSerializer, CONFLICT: _WRONG_STATE})
     @action(detail=True, methods=["put"])
     def reopen(self, request: Request, pk: str) -> Response:
         """It is to be dealt with again; its SLA clock starts anew."""
-        Nothing(data=request.data).is_valid(raise_exception=True)
+        Nothing.validated(request.data)
         issue = self.get_object()
         with refused():
             services.reopen(issue, by=self.actor(), at=utc_now())
@@ -146,20 +144,18 @@ class IssueActions:
     @action(detail=True, methods=["put"])
     def assign(self, request: Request, pk: str) -> Response:
         """Give it to somebody, who is told, or to nobody."""
-        form = AssignIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = AssignIn.validated(request.data)
         issue = self.get_object()
         with refused():
-            services.assign(issue, form.validated_data["assignee"], by=self.actor(), at=utc_now())
+            services.assign(issue, given["assignee"], by=self.actor(), at=utc_now())
         return Response(shown(issue.pk))
 
     @extend_schema(request=SeverityIn, responses=IssueDetailSerializer)
     @action(detail=True, methods=["put"])
     def severity(self, request: Request, pk: str) -> Response:
         """Say how bad it is, which the rules then leave alone; null gives it back to them."""
-        form = SeverityIn(data=request.data)
-        form.is_valid(raise_exception=True)
-        issue, given = self.get_object(), form.validated_data["severity"]
+        given = SeverityIn.validated(request.data)["severity"]
+        issue = self.get_object()
         with refused():
             services.set_severity(issue, Severity(given) if given else None, by=self.actor(), at=utc_now())
         return Response(shown(issue.pk))
@@ -168,21 +164,19 @@ class IssueActions:
     @action(detail=True, methods=["post"])
     def comments(self, request: Request, pk: str) -> Response:
         """Write something into its history."""
-        form = CommentIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = CommentIn.validated(request.data)
         issue = self.get_object()
         with refused():
-            entry = services.comment(issue, text=form.validated_data["text"], by=self.actor(), at=utc_now())
+            entry = services.comment(issue, text=given["text"], by=self.actor(), at=utc_now())
         return Response(ActivitySerializer(entry).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(request=MergeIn, responses={200: IssueDetailSerializer, CONFLICT: _CANNOT})
     @action(detail=True, methods=["post"])
     def merge(self, request: Request, pk: str) -> Response:
         """Make other issues of its project part of this one; they are gone then."""
-        form = MergeIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = MergeIn.validated(request.data)
         issue = self.get_object()
-        others = _named(request, form.validated_data["issues"])
+        others = _named(request, given["issues"])
         with refused():
             merging.merge(issue, others, by=self.actor(), at=utc_now())
         return Response(shown(issue.pk))
@@ -191,9 +185,8 @@ class IssueActions:
     @action(detail=True, methods=["post"])
     def unmerge(self, request: Request, pk: str) -> Response:
         """Split one of its groupings off; the answer is the new issue."""
-        form = UnmergeIn(data=request.data)
-        form.is_valid(raise_exception=True)
-        issue, given = self.get_object(), form.validated_data["grouping"]
+        given = UnmergeIn.validated(request.data)["grouping"]
+        issue = self.get_object()
         known = Grouping.objects.filter(issue=issue)
         grouping = known.filter(pk=given).first() if _is_id(given) else None
         if grouping is None:

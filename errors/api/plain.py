@@ -74,9 +74,7 @@ class PlainReports:
     @extend_schema(request=ReportIn, responses={202: ReportedOut})
     def create(self, request: Request) -> Response:
         """Report an error. 202 means that it is stored; it is grouped into an issue within seconds."""
-        form = ReportIn(data=request.data)
-        form.is_valid(raise_exception=True)
-        project = _project(request, form.validated_data["project"])
+        project = _project(request, ReportIn.validated(request.data)["project"])
         assert isinstance(request.data, dict)  # as the parser of JSON leaves it
         body = json.dumps(_event(request.data)).encode()
         if len(body) > LARGEST:

@@ -195,10 +195,9 @@ class ProjectViewSet(ReadViewSet[Project]):
     @extend_schema(request=ProjectIn, responses={201: ProjectOut})
     def create(self, request: Request) -> Response:
         """Add a project, with one key."""
-        form = ProjectIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = ProjectIn.validated(request.data)
         with refused():
-            row = services.create_project(**form.validated_data, by=self.actor(), at=utc_now())
+            row = services.create_project(**given, by=self.actor(), at=utc_now())
         headers = {"Location": f"/api/system/error-projects/{row.slug}"}
         return Response(self._shown(row), status=status.HTTP_201_CREATED, headers=headers)
 
@@ -206,10 +205,9 @@ class ProjectViewSet(ReadViewSet[Project]):
     def partial_update(self, request: Request, slug: str) -> Response:
         """Change the given fields."""
         row = self.get_object()
-        form = ProjectChange(data=request.data, partial=True)
-        form.is_valid(raise_exception=True)
+        given = ProjectChange.validated(request.data, partial=True)
         with refused():
-            row = services.change_project(row, form.validated_data, by=self.actor(), at=utc_now())
+            row = services.change_project(row, given, by=self.actor(), at=utc_now())
         return Response(self._shown(row))
 
     @extend_schema(responses={204: None})
@@ -249,10 +247,9 @@ class KeyViewSet(ReadViewSet[Key]):
     @extend_schema(request=KeyIn, responses={201: KeyOut})
     def create(self, request: Request, slug: str) -> Response:
         """Add a key."""
-        form = KeyIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = KeyIn.validated(request.data)
         with refused():
-            row = services.add_key(self.project(), **form.validated_data, by=self.actor(), at=utc_now())
+            row = services.add_key(self.project(), **given, by=self.actor(), at=utc_now())
         return Response(KeyOut(row).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(request=KeyChange, responses=KeyOut)
@@ -262,8 +259,7 @@ class KeyViewSet(ReadViewSet[Key]):
         row = self.get_queryset().filter(pk=pk).first() if known else None
         if row is None:
             raise Http404
-        form = KeyChange(data=request.data, partial=True)
-        form.is_valid(raise_exception=True)
+        given = KeyChange.validated(request.data, partial=True)
         with refused():
-            row = services.change_key(row, form.validated_data, by=self.actor(), at=utc_now())
+            row = services.change_key(row, given, by=self.actor(), at=utc_now())
         return Response(KeyOut(row).data)

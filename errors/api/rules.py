@@ -182,10 +182,9 @@ class LevelViewSet(ReadViewSet[SeverityLevel]):
     @extend_schema(request=LevelChange, responses=LevelOut)
     def partial_update(self, request: Request, severity: str) -> Response:
         """Change the given fields. Clocks that run already keep their deadlines."""
-        form = LevelChange(data=request.data, partial=True)
-        form.is_valid(raise_exception=True)
+        given = LevelChange.validated(request.data, partial=True)
         with refused():
-            row = rulebook.change(self.get_object(), form.validated_data, by=self.actor(), at=utc_now())
+            row = rulebook.change(self.get_object(), given, by=self.actor(), at=utc_now())
         return Response(LevelOut(row).data)
 
 
@@ -222,10 +221,9 @@ class SeverityRuleViewSet(ReadViewSet[SeverityRule]):
     @extend_schema(request=SeverityRuleIn, responses={201: SeverityRuleOut})
     def create(self, request: Request) -> Response:
         """Add a rule."""
-        form = SeverityRuleIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = SeverityRuleIn.validated(request.data)
         with refused():
-            row = rulebook.create(SeverityRule, form.validated_data, by=self.actor(), at=utc_now())
+            row = rulebook.create(SeverityRule, given, by=self.actor(), at=utc_now())
         headers = {"Location": f"/api/system/severity-rules/{row.slug}"}
         return Response(SeverityRuleOut(row).data, status=status.HTTP_201_CREATED, headers=headers)
 
@@ -233,10 +231,9 @@ class SeverityRuleViewSet(ReadViewSet[SeverityRule]):
     def partial_update(self, request: Request, slug: str) -> Response:
         """Change the given fields. What it decided stays decided until the issue grows."""
         row = self.get_object()
-        form = SeverityRuleChange(data=request.data, partial=True)
-        form.is_valid(raise_exception=True)
+        given = SeverityRuleChange.validated(request.data, partial=True)
         with refused():
-            row = rulebook.change(row, form.validated_data, by=self.actor(), at=utc_now())
+            row = rulebook.change(row, given, by=self.actor(), at=utc_now())
         return Response(SeverityRuleOut(row).data)
 
     @extend_schema(responses={204: None})
@@ -267,10 +264,9 @@ class AssignmentRuleViewSet(NumberedViewSet[AssignmentRule]):
     @extend_schema(request=AssignmentRuleIn, responses={201: AssignmentRuleOut})
     def create(self, request: Request) -> Response:
         """Add a rule: to a person, or to whoever is on call for a team."""
-        form = AssignmentRuleIn(data=request.data)
-        form.is_valid(raise_exception=True)
+        given = AssignmentRuleIn.validated(request.data)
         with refused():
-            row = rulebook.create(AssignmentRule, form.validated_data, by=self.actor(), at=utc_now())
+            row = rulebook.create(AssignmentRule, given, by=self.actor(), at=utc_now())
         headers = {"Location": f"/api/system/assignment-rules/{row.pk}"}
         return Response(AssignmentRuleOut(row).data, status=status.HTTP_201_CREATED, headers=headers)
 
@@ -278,10 +274,9 @@ class AssignmentRuleViewSet(NumberedViewSet[AssignmentRule]):
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change the given fields."""
         row = self.get_object()
-        form = AssignmentRuleChange(data=request.data, partial=True)
-        form.is_valid(raise_exception=True)
+        given = AssignmentRuleChange.validated(request.data, partial=True)
         with refused():
-            row = rulebook.change(row, form.validated_data, by=self.actor(), at=utc_now())
+            row = rulebook.change(row, given, by=self.actor(), at=utc_now())
         return Response(AssignmentRuleOut(row).data)
 
     @extend_schema(responses={204: None})
