@@ -170,8 +170,10 @@ class ProjectAdmin(ActingAdmin):
         environment = project.environment.slug if project.environment else ""
         return {
             "state": state(project),
-            "keys": [(key, projects.dsn(key), self._key_url(key) if may_change else "") for key in keys],
-            "told": told(usable, environment=environment) if usable else None,
+            "usable": usable is not None,
+            # What reports are sent with is shown to whom the API shows it.
+            "keys": [(key, projects.dsn(key), self._key_url(key)) for key in keys] if may_change else None,
+            "told": told(usable, environment=environment) if usable and may_change else None,
             "settings_url": self.url_of(project, "edit") if may_change else "",
             "issues_url": f"{reverse('admin:errors_issue_changelist')}?project__id__exact={project.pk}",
             "undigestible": Undigestible.objects.filter(project=project).count(),

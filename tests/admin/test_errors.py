@@ -32,7 +32,7 @@ from errors.models import (
     Spool,
     Undigestible,
 )
-from errors.services import own, policy
+from errors.services import own, policy, projects
 from sysops.access.actors import Actor
 from sysops.access.models import AuditEntry
 from sysops.dashboard import errors
@@ -610,6 +610,17 @@ def test_a_project_shows_the_latest_of_what_came_beside_events(sign_in: SignIn) 
     assert ("job-02" in text, "job-01" in text) == (True, False)
     assert "shop@2.0: 1,234 began, 3 crashed" in text
     assert "No &lt;b&gt;pay&lt;/b&gt;" in html
+
+
+def test_the_dsn_is_shown_to_whoever_may_configure_projects(sign_in: SignIn) -> None:
+    home = project("shop")
+    dsn = projects.dsn(key(home))
+
+    assert dsn in raw(sign_in("admin"), page("project_change", home.pk))
+    for role in ("viewer", "operator"):
+        text = raw(sign_in(role), page("project_change", home.pk))
+        assert dsn not in text
+        assert "finds its DSN here" in text
 
 
 def test_an_issue_says_plainly_when_it_was_first_seen_and_until_when_it_was_to_be_responded_to(

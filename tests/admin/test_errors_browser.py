@@ -157,7 +157,7 @@ def test_the_dsn_is_copied_with_a_click(browser: Browser, live_server: LiveServe
     home = project("shop")
     made = key(home)
 
-    with signed_in(browser, live_server, role="viewer", width=390) as page:
+    with signed_in(browser, live_server, role="admin", width=390) as page:
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         page.goto(f"{live_server.url}/admin/errors/project/{home.pk}/change/")
         page.get_by_role("button", name="Copy the DSN").click()
