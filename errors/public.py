@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods
 
 from errors import links
 from errors.services import linked
+from sysops.access.requests import request_address
 from sysops.kernel.clock import utc_now
 from sysops.pages.outside import outside_page
 
@@ -24,8 +25,8 @@ def act(request: HttpRequest, token: str) -> HttpResponse:
     try:
         if request.method != "POST":
             return outside_page(request, "errors/public_act.html", offer=linked.look(token, at=at))
-        address = request.META.get("REMOTE_ADDR") or None
-        return outside_page(request, "errors/public_done.html", offer=linked.act(token, address=address, at=at))
+        done = linked.act(token, address=request_address(request), at=at)
+        return outside_page(request, "errors/public_done.html", offer=done)
     except links.OldLink as exc:
         return _wrong(request, f"{exc} Open the issue in Sysops instead.", HTTPStatus.GONE)
     except links.BadLink as exc:

@@ -2,7 +2,8 @@
 
 import gc
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 from sysops.wsgi import application as django  # first: it loads the settings and the apps
 
@@ -11,11 +12,12 @@ from sysops.wsgi import application as django  # first: it loads the settings an
 from django.conf import settings
 from django.db import connection
 from django.urls import get_resolver
+from granian.utils.proxies import wrap_asgi_with_proxy_headers
 
 from errors.intake.application import Intake, Surroundings
 from errors.services.spooling import wake_digest
 from monitoring.requests import counter
-from sysops.bridge import Receive, Scope, Send, bridge
+from sysops.bridge import Application, Receive, Scope, Send, bridge
 from sysops.kernel.clock import utc_now
 
 THREADS = 4
@@ -78,7 +80,14 @@ def _is_report(path: str) -> bool:
     return path.startswith("/api/") and "0" <= path[5:6] <= "9"
 
 
-application = Front()
+def _believing(proxies: Sequence[object], front: Application) -> Application:
+    """The front, which finds the address and the scheme in what these proxies say of the request."""
+    if not proxies:
+        return front
+    return cast(Application, wrap_asgi_with_proxy_headers(front, [str(each) for each in proxies]))
+
+
+application = _believing(settings.ENV.trusted_proxies, Front())
 
 # What start-up made stays for good. Left to the collector, walking it again cost every fiftieth request 150 ms.
 get_resolver().url_patterns  # noqa: B018 - loads every view, which the first request would do otherwise

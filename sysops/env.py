@@ -6,6 +6,7 @@ import re
 import secrets
 import socket
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import parse_qs, urlsplit
@@ -55,6 +56,11 @@ class Environment(BaseSettings):
         default=["localhost", "127.0.0.1", "[::1]"],
         description="Host names the web server answers to, comma separated.",
     )
+    trusted_proxies: Annotated[list[IPv4Network | IPv6Network], NoDecode] = Field(
+        default=[],
+        description="Addresses or networks of reverse proxies, comma separated: their X-Forwarded-For and "
+        "X-Forwarded-Proto are believed, nobody else's.",
+    )
     public_url: str | None = Field(
         default=None, description="Address people reach Sysops at, for links in messages and CSRF."
     )
@@ -103,7 +109,9 @@ class Environment(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
     log_format: Literal["console", "json"] = Field(default="console", description="Shape of log lines.")
 
-    @field_validator("previous_secret_keys", "allowed_hosts", "pg_bin_dirs", "expected_workers", mode="before")
+    @field_validator(
+        "previous_secret_keys", "allowed_hosts", "trusted_proxies", "pg_bin_dirs", "expected_workers", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
