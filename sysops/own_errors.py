@@ -33,6 +33,8 @@ QUIET = (
     "urllib3",
 )
 QUIET_TASKS = ("intake.", "errors.")
+# How Celery says that the broker is away. That is no error of ours: health says it, and nothing is lost.
+BROKER_AWAY = ("consumer: Cannot connect", "beat: Connection error", "Message Error: ")
 NOWHERE = "off"
 SIGNED = re.compile(r"[\w.\-]+:[\w\-]{5,8}:[\w\-]{43}")  # as django.core.signing makes them
 T = TypeVar("T")
@@ -159,6 +161,8 @@ def _task(record: logging.LogRecord) -> str:
 
 def _quiet(record: logging.LogRecord) -> bool:
     if _task(record).startswith(QUIET_TASKS) or _is_answer(record):
+        return True
+    if record.name.startswith("celery.") and str(record.msg).startswith(BROKER_AWAY):
         return True
     return any(record.name == name or record.name.startswith(f"{name}.") for name in QUIET)
 

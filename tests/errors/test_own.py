@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import sentry_sdk
+from celery.worker.consumer import consumer
 from django.core import signing
 from django.http import HttpResponse
 from django.test import RequestFactory
@@ -105,6 +106,20 @@ def test_a_link_that_acts_in_somebody_s_name_is_not_part_of_the_report(
     assert event["contexts"]["request"]["path"] == "/errors/act/[redacted]"  # type: ignore[index]
     assert token not in json.dumps(event)
     assert token in failed.getMessage(), "what others do with the record is theirs"
+
+
+def test_a_broker_that_is_away_is_no_error_of_ours(handler: ReportHandler, receiver: Receiver) -> None:
+    """As Celery says it: each worker and beat at every restart of the queue."""
+    unknown = record("celery.worker.consumer.consumer", "Received unregistered task of type %s.")
+    for away in (
+        record("celery.worker.consumer.consumer", vars(consumer)["CONNECTION_ERROR"]),
+        record("celery.beat", "beat: Connection error: %s. Trying again in %s seconds..."),
+        record("celery.beat", "Message Error: %s\n%s"),
+        unknown,
+    ):
+        handler.handle(away)
+
+    assert len(sent(receiver)) == 1, "only the task that nobody knows"
 
 
 @pytest.mark.parametrize(("status", "reported"), [(503, False), (502, False), (500, True)])
