@@ -289,7 +289,9 @@ class RestoreAdmin(WorkAdmin):
     def server(self, row: Restore) -> SafeString:
         if acts.server_runs(row):
             return show.pill("run", "Running")
-        return show.pill("off", "Stopped") if row.server_stopped_at else show.NOTHING
+        if not row.server_stopped_at:
+            return show.NOTHING
+        return show.pill("off", "Gone" if row.stop_failure else "Stopped")
 
     @admin.display(description="Duration")
     def duration(self, row: Restore) -> SafeString:

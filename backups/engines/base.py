@@ -204,5 +204,9 @@ class Engine(Protocol):
         """
         ...
 
+    def server_is_gone(self, target: Path, tools: Tools) -> bool:
+        """Whether it is certain that no server runs on what was restored to `target`; changes nothing."""
+        ...
+
 
 engines: Registry[Engine] = Registry("backup engine", group="sysops.backup_engines")

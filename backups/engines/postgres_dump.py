@@ -96,6 +96,9 @@ class PostgresDumpEngine:
     def stop_server(self, target: Path, tools: Tools) -> None:
         restore.stop_server(target, tools)
 
+    def server_is_gone(self, target: Path, tools: Tools) -> bool:
+        return restore.server_is_gone(target)
+
 
 def _back_up(job: BackupJob) -> Artifact:
     address = Address.of(job.source.settings, app=f"sysops {job.backup_id}")

@@ -10,7 +10,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -153,6 +153,7 @@ def require_gone(data_dir: Path) -> None:
 
     For when `server_of` sees none: another container's processes cannot be seen, but its sockets can be asked.
     """
+    lines: list[str] = []
     try:
         lines = (data_dir / "postmaster.pid").read_text().splitlines()
         address = f"{lines[4]}/.s.PGSQL.{int(lines[3])}"
@@ -162,6 +163,8 @@ def require_gone(data_dir: Path) -> None:
     except (FileNotFoundError, NotADirectoryError) as exc:
         if not (data_dir / "postmaster.pid").exists():
             return  # a server that ends in order takes it away
+        if _from_before_boot(lines):
+            return
         said = f"its socket is not to be seen from here ({exc.strerror})"
     except ConnectionRefusedError:
         return  # the file of a server that was killed: nobody listens
@@ -174,6 +177,14 @@ def require_gone(data_dir: Path) -> None:
         "Stop it there; if it is certain that none runs, remove postmaster.pid",
         code="out_of_sight",
     )
+
+
+def _from_before_boot(pid_file: Sequence[str]) -> bool:
+    """Whether the server began before this machine did: a folder of sockets in /tmp may be gone since then, too."""
+    try:
+        return int(pid_file[2]) < psutil.boot_time()
+    except (ValueError, IndexError):
+        return False
 
 
 def end_server(data_dir: Path, *, seconds: float = 10) -> None:

@@ -29,7 +29,7 @@ from backups.rules import (
     VerificationStatus,
     may_try_again,
 )
-from backups.services import restores, runs, verifications
+from backups.services import left_running, restores, runs, verifications
 from backups.services.runs import Failure, Taken
 from backups.stores.base import NotStored, Store, StoreError
 from backups.workshop import NOT_SET_UP, Workshop
@@ -60,6 +60,7 @@ def sweep(*, workshop: Workshop, wake: Wake) -> None:
     _wake_waiting(pending.exclude(rung=Rung.REREAD.value), "backups.verify", wake=wake, at=at)
     _wake_one_reread(wake=wake, at=at)
     restores.wake_stops(wake=wake, at=at)
+    left_running.wake_look(wake=wake, at=at)
     lost = take_back_lost(workshop=workshop)
     if lost or Backup.objects.filter(status=Status.INTERRUPTED.value).exists():
         wake("backups.pick_up", expires=PICK_UP_EXPIRES)
@@ -142,12 +143,15 @@ def _interrupt(backup: Backup, *, at: datetime) -> None:
 
 
 def pick_up(*, workshop: Workshop) -> int:
-    """Bring every interrupted backup on its way again and clear up behind its worker, here where the stores are."""
+    """Bring every interrupted backup on its way again and clear up behind its worker, here where the stores are.
+
+    Servers that restores left running here are looked for, too.
+    """
     done = 0
     interrupted = Backup.objects.filter(status=Status.INTERRUPTED.value).select_related("source__policy", "store")
     for backup in interrupted.order_by("pk"):
         done += _apart(backup, partial(_pick_up, backup, workshop))
-    return done + _clear_up(workshop)
+    return done + left_running.settle(workshop=workshop) + _clear_up(workshop)
 
 
 def _clear_up(workshop: Workshop) -> int:

@@ -359,13 +359,19 @@ def execute_stop(*, restore_id: int, workshop: Workshop) -> None:
         logger.warning("%s: its server is not stopped: %s", restore, exc)
         Restore.objects.filter(pk=restore.pk, server_stopped_at=None).update(stop_failure=str(exc))
         return
-    at = workshop.now()
+    record_stopped(restore, at=workshop.now())
+
+
+def record_stopped(restore: Restore, *, at: datetime, reason: str = "") -> bool:
+    """Whether it was news that the server runs no more; `reason` when nobody here stopped it."""
     with transaction.atomic():
         mine = Restore.objects.filter(pk=restore.pk, server_stopped_at=None)
-        if mine.update(server_stopped_at=at, stop_failure="") == 1:
-            facts = {"target": restore.target, "requested_by": restore.stop_requested_by}
-            audit.record("backups.restore.server_stopped", by=WORKER, subject=restore, at=at, after=facts)
-            publish("backups.restore.server_stopped", subject=restore.pk, at=at, data={"backup": restore.backup_id})
+        if mine.update(server_stopped_at=at, stop_failure=reason) != 1:
+            return False
+        facts = {"target": restore.target, "requested_by": restore.stop_requested_by, "reason": reason}
+        audit.record("backups.restore.server_stopped", by=WORKER, subject=restore, at=at, after=facts)
+        publish("backups.restore.server_stopped", subject=restore.pk, at=at, data={"backup": restore.backup_id})
+    return True
 
 
 def _require_here(restore: Restore, workshop: Workshop) -> None:

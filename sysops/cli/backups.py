@@ -251,7 +251,7 @@ def _restore_line(row: "Restore") -> str:
 
 def _server_line(row: "Restore") -> str:
     if not row.server_runs:
-        return "its server is stopped"
+        return "its server is gone: it was not stopped from here" if row.stop_failure else "its server is stopped"
     if row.stop_failure:
         return f"its server runs on: {row.stop_failure}"
     told = f"; told to stop by {row.stop_requested_by}" if row.stop_requested_at else ""

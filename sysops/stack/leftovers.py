@@ -4,12 +4,13 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import psutil
 
 MARK = "_SYSOPS_STACK"  # in the environment of everything we start; not SYSOPS_…, those are settings
+STAYS = "_SYSOPS_STAYS"  # in the environment of what is the operator's own: a server that a restore left running
 RECORD = "processes.json"
 FAST_SHUTDOWN = {"postgres": signal.SIGINT}  # PostgreSQL waits for its clients on SIGTERM
 
@@ -33,7 +34,20 @@ def find(run_dir: Path, *, mark: str) -> list[psutil.Process]:
         with contextlib.suppress(psutil.NoSuchProcess):
             found.update({child.pid: child for child in process.children(recursive=True)})
     found.pop(os.getpid(), None)
-    return list(found.values())
+    return to_end(found.values())
+
+
+def to_end(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those that end with the stack: all but the ones that stay, with their children."""
+    given = list(processes)
+    staying: set[psutil.Process] = set()
+    for process in given:
+        with contextlib.suppress(psutil.Error, OSError):
+            if STAYS in process.environ():
+                staying.add(process)
+                # Asked of the parent: PostgreSQL's children write their titles over their environment.
+                staying.update(process.children(recursive=True))
+    return [process for process in given if process not in staying]
 
 
 def end(processes: list[psutil.Process], *, seconds: float = 10.0) -> None:

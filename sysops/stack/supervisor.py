@@ -20,6 +20,7 @@ from itertools import groupby
 import psutil
 from circus import get_arbiter
 
+from sysops.stack import leftovers
 from sysops.stack.errors import StackError
 from sysops.stack.programs import ROOT, Program, launched
 
@@ -218,14 +219,14 @@ def become_subreaper() -> None:
 
 
 def end_descendants(*, seconds: float = 3.0) -> None:
-    """End every process below this one: asked first, killed when deaf."""
+    """End every process below this one but those that stay (leftovers.STAYS): asked first, killed when deaf."""
     me = psutil.Process()
-    left = me.children(recursive=True)
+    left = leftovers.to_end(me.children(recursive=True))
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
     _, deaf = psutil.wait_procs(left, timeout=seconds)
-    for process in {*deaf, *me.children(recursive=True)}:
+    for process in {*deaf, *leftovers.to_end(me.children(recursive=True))}:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(list(deaf), timeout=seconds)

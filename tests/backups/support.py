@@ -56,6 +56,7 @@ class FakeEngine:
         self.restores: list[RestoreJob] = []
         self.started: list[Path] = []
         self.stopped: list[Path] = []
+        self.gone: list[Path] = []  # targets whose servers ended by themselves
         self.starting: Callable[[RestoreJob], None] = lambda job: None
         self.stopping: Callable[[Path], None] = lambda target: None
         self.failures: list[Exception] = []  # raised by the next calls, one each
@@ -102,6 +103,9 @@ class FakeEngine:
     def stop_server(self, target: Path, tools: Tools) -> None:
         self.stopped.append(target)
         self.stopping(target)
+
+    def server_is_gone(self, target: Path, tools: Tools) -> bool:
+        return target in self.gone
 
     def _maybe_fail(self) -> None:
         if self.failures:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from backups.engines.scratch import server_of
 from tests.running import Sysops, until
 from tests.services import SourceCluster
 
@@ -215,6 +216,36 @@ def test_a_restore_by_the_command_line_brings_back_a_running_server(sysops: Syso
     stopped = sysops.cli("stop-server", str(restores[0]["id"]))
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     assert "its server is stopped" in sysops.cli("restores").stdout
+
+
+def test_a_restored_server_outlives_sysops_and_its_record_says_when_it_is_gone(
+    sysops: Sysops, cluster: SourceCluster
+) -> None:
+    pk = sysops.ask("quick")
+    sysops.wait_status(pk, "succeeded")
+    done = sysops.cli("restore", pk, "--server")
+    assert done.returncode == 0, done.stdout + done.stderr
+    line = next(line for line in done.stdout.splitlines() if "connect with: " in line)
+
+    def newest() -> dict[str, object]:
+        found = sysops.get("restores")["results"]
+        assert isinstance(found, list)
+        return dict(found[0])
+
+    server = server_of(Path(str(newest()["target"])) / "data")
+    assert server is not None
+    try:
+        sysops.stop()
+        assert server.is_running()
+        sysops.start()
+        with psycopg.connect(line.split("connect with: ")[1]) as connection:
+            assert connection.execute("SELECT count(*) FROM orders").fetchone() == (20000,)
+        assert newest()["server_stopped_at"] is None
+    finally:
+        server.kill()
+
+    until(lambda: newest()["server_stopped_at"], seconds=120, what="its record says that it is gone")
+    assert newest()["stop_failure"] == "Its server is gone: it was not stopped from here"
 
 
 def test_the_supervisor_killed_in_the_middle_of_a_backup_starts_again_and_finishes_it(sysops: Sysops) -> None:

@@ -1,19 +1,21 @@
 """`sysops up` keeps its programs running, in order, and leaves nothing behind."""
 
+import contextlib
 import os
 import signal
 import socket
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
-from sysops.stack import postgres
+from sysops.stack import leftovers, postgres
 from tests.services import Home
-from tests.stack.conftest import SLEEPER, MakeStack, lives, wait_until
+from tests.stack.conftest import SLEEPER, MakeStack, Stack, lives, wait_until
 
 SLEEP = {"name": "sleeper", "code": SLEEPER, "order": 30}
 DEAF = {
@@ -23,6 +25,72 @@ DEAF = {
     "code": "import signal, subprocess, time; signal.signal(15, signal.SIG_IGN); "
     "subprocess.Popen(['sleep', '997'], start_new_session=True); print('deaf'); time.sleep(999)",
 }
+# Started as pg_ctl starts a server: in a session of its own and orphaned, with a child whose environment tells nothing.
+LEAVES_A_SERVER = {
+    "name": "restorer",
+    "order": 30,
+    "code": "import os, subprocess, time\n"
+    f"server = 'env -u {leftovers.STAYS} -u {leftovers.MARK} sleep 995 & sleep 995; true'\n"
+    f"env = {{**os.environ, {leftovers.STAYS!r}: '1'}}\n"
+    "subprocess.run(['sh', '-c', 'setsid sh -c \"$1\" &', 'sh', server], env=env)\n"
+    "subprocess.Popen(['sleep', '994'], start_new_session=True)\n"
+    "print('restored'); time.sleep(999)",
+}
+
+
+@pytest.fixture
+def left_running(make_stack: MakeStack) -> Iterator[tuple[Stack, list[psutil.Process]]]:
+    """A stack below which a server runs that stays, and that server with its child."""
+    stack = make_stack(LEAVES_A_SERVER)
+    stack.wait_for("restorer        | restored")
+    wait_until(lambda: len(sleepers(stack, "995")) == 2 and len(sleepers(stack, "994")) == 1)
+    children = sleepers(stack, "995")
+    [server] = {child.ppid() for child in children}
+    kept = [psutil.Process(server), *children]
+    yield stack, kept
+    for process in filter(lives, kept):
+        process.kill()
+
+
+def sleepers(stack: Stack, seconds: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process(stack.process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # some end meanwhile
+            if process.cmdline() == ["sleep", seconds]:
+                found.append(process)
+    return found
+
+
+def test_a_server_that_stays_outlives_a_stop_and_nothing_else_does(
+    left_running: tuple[Stack, list[psutil.Process]],
+) -> None:
+    stack, kept = left_running
+    others = [p for p in psutil.Process(stack.process.pid).children(recursive=True) if p not in kept]
+    assert kept[0].ppid() == stack.process.pid, "the supervisor has become its parent"
+
+    assert stack.stop(signal.SIGINT) == 0
+
+    assert [process for process in kept if not lives(process)] == []
+    assert len(others) > 8
+    assert [process for process in others if lives(process)] == []
+
+
+def test_a_server_that_stays_outlives_its_worker_the_supervisor_and_the_next_start(
+    left_running: tuple[Stack, list[psutil.Process]], make_stack: MakeStack
+) -> None:
+    stack, kept = left_running
+    [other] = sleepers(stack, "994")
+    psutil.Process(stack.pids()["restorer"]).kill()
+    wait_until(lambda: len(sleepers(stack, "995")) == 4)  # the worker that was started again leaves one more
+    for process in sleepers(stack, "995"):
+        kept.extend({psutil.Process(process.ppid()), process} - set(kept))
+
+    stack.stop(signal.SIGKILL)
+    again = make_stack(SLEEP)
+    again.wait_for("sleeper         | here")
+
+    assert not lives(other)
+    assert [process for process in kept if not lives(process)] == []
 
 
 def test_it_starts_in_order_with_the_name_of_each_program_before_its_lines(make_stack: MakeStack) -> None:

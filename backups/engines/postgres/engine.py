@@ -64,3 +64,6 @@ class PostgresEngine:
 
     def stop_server(self, target: Path, tools: Tools) -> None:
         restore.stop_server(target, tools)
+
+    def server_is_gone(self, target: Path, tools: Tools) -> bool:
+        return restore.server_is_gone(target)

@@ -101,6 +101,18 @@ def stop_server(target_dir: Path, tools_here: Tools) -> None:
     target.stop(target_dir, toolset, os_user=tools_here.os_user)
 
 
+def server_is_gone(target_dir: Path) -> bool:
+    """Whether it is certain that no server runs on the restored cluster. Changes nothing."""
+    data = target_dir / "data"
+    if scratch.server_of(data) is not None:
+        return False
+    try:
+        scratch.require_gone(data)
+    except EngineError:
+        return False
+    return True
+
+
 def _databases(restored: PrivateServer) -> list[str]:
     with psycopg.connect(restored.conninfo(), autocommit=True) as connection:
         rows = connection.execute("SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1").fetchall()

@@ -14,6 +14,7 @@ from backups.engines.postgres.server import PrivateServer
 from backups.engines.postgres.tools import Toolset
 from backups.engines.work import Work
 from sysops.kernel import process
+from sysops.stack.leftovers import STAYS
 
 _CONFIGURATION = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf", "postgresql.auto.conf")
 _HEAD = """\
@@ -136,11 +137,16 @@ def make_durable(data: Path, *, work: Work, toolset: Toolset) -> None:
 
 
 def start(target: Path, *, superuser: str, dbname: str, work: Work, toolset: Toolset) -> str:
-    """Leave the restored server running; answers its connection string."""
+    """Leave the restored server running, also when `sysops up` stops; answers its connection string."""
     work.say("starting the server")
     data, sockets = target / "data", scratch.socket_folder(target, work.tools.os_user)
     argv: list[str | Path] = [toolset["pg_ctl"], "-D", data, "-l", target / "server.log", "-w", "-t", "120", "start"]
-    work.run(argv, as_server_user=True, explain=lambda r: EngineError(f"The restored server did not start: {r.words}"))
+    work.run(
+        argv,
+        as_server_user=True,
+        env={STAYS: "1"},
+        explain=lambda r: EngineError(f"The restored server did not start: {r.words}"),
+    )
     if scratch.server_of(data) is None:
         raise EngineError(f"The restored server started and was gone again: {server.last_words(target / 'server.log')}")
     return PrivateServer(data, sockets, superuser, toolset.major).plain_conninfo(dbname)

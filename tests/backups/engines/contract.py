@@ -226,6 +226,7 @@ class EngineContract:
         try:
             assert all_passed(restored.checks)
             assert restored.connection
+            assert not engine.server_is_gone(target, tools)
             with psycopg.connect(f"{restored.connection} dbname=shop") as connection:
                 assert connection.execute("SELECT count(*) FROM orders").fetchone() == (20000,)
                 assert connection.execute("SELECT FROM pg_extension WHERE extname = 'amcheck'").fetchone() is None
@@ -235,6 +236,7 @@ class EngineContract:
         finally:
             engine.stop_server(target, tools)
         engine.stop_server(target, tools)
+        assert engine.server_is_gone(target, tools)
         assert tools_running(str(target)) == []
         assert (target.stat().st_mode & 0o777) == 0o700
 
@@ -262,6 +264,7 @@ class EngineContract:
             with pytest.raises(EngineError, match="answers on its socket") as caught:
                 engine.stop_server(target, tools)
             assert caught.value.code == "out_of_sight"
+            assert not engine.server_is_gone(target, tools)
         finally:
             pid_file.write_text(real)
             engine.stop_server(target, tools)
@@ -277,6 +280,7 @@ class EngineContract:
             process.kill()
         server.wait(10)
 
+        assert engine.server_is_gone(target, tools)
         engine.stop_server(target, tools)
 
         assert (target / "data" / "postmaster.pid").exists()

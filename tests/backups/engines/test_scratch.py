@@ -1,13 +1,17 @@
 """Scratch folders: private, found again when their owner died, short enough for a socket."""
 
 import os
+import socket
 import tempfile
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from backups.engines import scratch
 from backups.engines.base import EngineError, Link, Tools
+from backups.engines.postgres import restore
 from backups.engines.postgres.engine import PostgresEngine
 from sysops.stack import places
 from tests.backups.engines.helpers import all_passed, prove, spec, take
@@ -76,3 +80,24 @@ def test_a_pid_file_that_names_somebody_elses_process_stops_nobody(tmp_path: Pat
 
     assert scratch.server_of(tmp_path) is None
     scratch.end_server(tmp_path)
+
+
+@pytest.mark.parametrize(("seconds_after_boot", "certain"), [(-60, True), (60, False)])
+def test_a_server_whose_sockets_went_with_a_reboot_is_gone_and_one_out_of_sight_is_not(
+    tmp_path: Path, seconds_after_boot: int, certain: bool
+) -> None:
+    """Its folder of sockets lay in /tmp, which is empty after a boot; another container's is not to be seen either."""
+    data, began = tmp_path / "data", int(psutil.boot_time()) + seconds_after_boot
+    data.mkdir()
+    (data / "postmaster.pid").write_text(f"4194303\n{data}\n{began}\n5432\n{tmp_path}/no-such-folder\n\n1 2\nready\n")
+
+    assert restore.server_is_gone(tmp_path) is certain
+
+
+def test_a_server_whose_number_is_another_process_by_now_is_gone(tmp_path: Path) -> None:
+    (data := tmp_path / "data").mkdir()
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / ".s.PGSQL.5432"))  # the file stays, and nobody listens
+    (data / "postmaster.pid").write_text(f"{os.getpid()}\n{data}\n{int(time.time())}\n5432\n{tmp_path}\n\n1 2\nready\n")
+
+    assert restore.server_is_gone(tmp_path)
