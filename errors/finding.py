@@ -6,18 +6,27 @@ from uuid import UUID
 
 from django.db.models import F, Q, QuerySet
 
-from errors.models import Event, Grouping, Issue, TagKey, TagValue
+from catalogue.models import Person, Service
+from errors.models import Event, Grouping, Issue, Project, TagKey, TagValue
 from errors.rules import Status
-from errors.search import TAG, Query, Term, age, comparison, event_id
+from errors.search import TAG, BadQuery, Query, Term, age, comparison, event_id
 from errors.sla import AT_ONCE_GRACE
 
 OPEN = (Status.UNRESOLVED.value, Status.ACKNOWLEDGED.value)
 NOBODY = "none"
+MOST_NAMED = 20
 
 
-def search_issues(issues: QuerySet[Issue], query: Query, *, now: datetime) -> QuerySet[Issue]:
-    """Those of the issues for which every term of the search holds, each once."""
+def search_issues(
+    issues: QuerySet[Issue], query: Query, *, now: datetime, projects: QuerySet[Project] | None = None
+) -> QuerySet[Issue]:
+    """Those of the issues for which every term of the search holds, each once.
+
+    Raises BadQuery for a person or a service that does not exist, and for a project that is not among `projects`,
+    those that the asker may see; without these any may be named.
+    """
     for term in query.terms:
+        _check_name(issues, term, projects=projects)
         found = _condition(term, now=now)
         issues = issues.filter(~found if term.negated else found)
     return issues
@@ -40,9 +49,32 @@ def is_breached(*, now: datetime) -> Q:
     return Q(breached_at__isnull=False) | (Q(responded_at=None) & over)
 
 
+def _check_name(issues: QuerySet[Issue], term: Term, *, projects: QuerySet[Project] | None) -> None:
+    """Refuse a name that nobody and nothing has: it would find nothing, as if there were no issue."""
+    found: QuerySet[Person] | QuerySet[Service] | QuerySet[Project]
+    match term.key:
+        case "assignee":
+            found, what = Person.objects.all(), "person"
+        case "service":
+            found, what = Service.objects.all(), "service"
+        case "project" if projects is not None:
+            found, what = projects, "project"
+        case _:
+            return
+    nobody = term.key == "assignee" and term.value.lower() == NOBODY
+    if nobody or term.pattern is not None or found.filter(slug__iexact=term.value).exists():
+        return
+    field = f"{term.key}__slug"
+    named = issues.filter(**{f"{field}__isnull": False}).order_by(field).values_list(field, flat=True).distinct()
+    slugs = list(named[: MOST_NAMED + 1])
+    words = [*slugs[:MOST_NAMED], *(["…"] if slugs[MOST_NAMED:] else []), *([NOBODY] if what == "person" else [])]
+    known = f" With issues here: {', '.join(words)}." if words else ""
+    raise BadQuery(f"There is no {what} {term.value[:60]!r}.{known}")
+
+
 def _condition(term: Term, *, now: datetime) -> Q:
     if not term.key:
-        return _text(term.value)
+        return _text(term.value) if term.part is None else Q(search__regex=term.part)
     if term.is_tag:
         return _tagged_alike(term)
     if term.key in _FIELDS:

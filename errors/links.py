@@ -4,23 +4,35 @@ The token is the whole authority, so it is narrow: this person, this issue, this
 trouble that the message told of lasts: a link from before a regression must not resolve what came back.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from django.core import signing
+from django.db.models import Q
 
-from catalogue.links import BadLink, OldLink, base_url
+from catalogue.links import BadLink, base_url
+from catalogue.links import OldLink as AnyOldLink
 from catalogue.models import Person
 from errors.models import Issue
 from errors.rules import Status, may_move
 from sysops.access.rights import has_right
 
-__all__ = ["BadLink", "OldLink", "Promise", "Step", "act_url", "act_urls", "may_act", "read"]
+__all__ = ["BadLink", "OldLink", "Promise", "Step", "act_url", "act_urls", "called", "may_act", "read"]
 
 LIVES = timedelta(days=7)
 IGNORED_FOR = timedelta(days=1)
+BY_LINK = " (by link, without an account)"  # after the slug of who has none: no account can be called so
 _SALT = "errors.issue.act"
+
+
+class OldLink(AnyOldLink):
+    """The link was made by us, too long ago; `issue` is the number of the one it was for."""
+
+    def __init__(self, message: str, *, issue: int) -> None:
+        super().__init__(message)
+        self.issue = issue
 
 
 class Step(StrEnum):
@@ -74,7 +86,7 @@ def read(token: str, *, at: datetime) -> Promise:
     except (signing.BadSignature, ValueError, TypeError):
         raise BadLink("This link is not complete, or not from here.") from None
     if at >= promise.until:
-        raise OldLink(f"This link is older than {LIVES.days} days.")
+        raise OldLink(f"This link is older than {LIVES.days} days.", issue=promise.issue)
     return promise
 
 
@@ -97,6 +109,22 @@ def may_act(person: Person, issue: Issue) -> bool:
     if not project.restricted:
         return True
     return user is not None and (has_right(user, "errors.configure") or project.readers.filter(pk=user.pk).exists())
+
+
+def actor_name(person: Person) -> str:
+    """The name under which this person's steps are kept."""
+    return person.user.get_username() if person.user else f"{person.slug}{BY_LINK}"
+
+
+def called(names: Collection[str]) -> dict[str, str]:
+    """What people are called whom history knows by these names; a name that is nobody's stays. One query, or none."""
+    if not names:
+        return {}
+    slugs = [name.removesuffix(BY_LINK) for name in names if name.endswith(BY_LINK)]
+    found = Person.objects.filter(Q(slug__in=slugs) | Q(user__username__in=names)).select_related("user")
+    known = {f"{person.slug}{BY_LINK}": person.name for person in found}
+    known |= {person.user.get_username(): person.name for person in found if person.user}
+    return {name: known.get(name, name) for name in names}
 
 
 def clock_of(issue: Issue) -> int:

@@ -126,6 +126,21 @@ def ago(moment: datetime, *, now: datetime) -> SafeString:
     )
 
 
+def long_text(text: str, *, most: int = 200) -> SafeString:
+    """Text of a cell that grows with it: whole on a phone; where there are columns it ends in dots, at a word."""
+    if len(text) <= most:
+        return format_html('<span class="so-wrap so-long-text">{}</span>', text)
+    cut = text.rfind(" ", 0, most)
+    head = text[: cut if cut > 0 else most]
+    return format_html(
+        '<span class="so-wrap so-long-text" title="{}">{}<span class="so-wide-only"> …</span>'
+        '<span class="so-narrow-only">{}</span></span>',
+        text,
+        head,
+        text[len(head) :],
+    )
+
+
 def figure(count: object) -> str:
     """A count with its thousands apart."""
     return f"{count:,}" if isinstance(count, int) else str(count)

@@ -28,12 +28,15 @@ def act(request: HttpRequest, token: str) -> HttpResponse:
         done = linked.act(token, address=request_address(request), at=at)
         return outside_page(request, "errors/public_done.html", offer=done)
     except links.OldLink as exc:
-        return _wrong(request, f"{exc} Open the issue in Sysops instead.", HTTPStatus.GONE)
+        about = linked.About(exc.issue)
+        return _wrong(request, f"{exc} Open the issue in Sysops instead.", HTTPStatus.GONE, about)
     except links.BadLink as exc:
         return _wrong(request, f"{exc} Copy the whole link from the message.", HTTPStatus.NOT_FOUND)
+    except linked.Already as exc:  # nothing is wrong: somebody was quicker, or it is a second click
+        return outside_page(request, "errors/public_already.html", already=str(exc), about=exc.about)
     except linked.NotNow as exc:
-        return _wrong(request, str(exc), HTTPStatus.GONE)
+        return _wrong(request, str(exc), HTTPStatus.GONE, exc.about)
 
 
-def _wrong(request: HttpRequest, reason: str, status: HTTPStatus) -> HttpResponse:
-    return outside_page(request, "errors/public_wrong.html", status=status, reason=reason)
+def _wrong(request: HttpRequest, reason: str, status: HTTPStatus, about: linked.About | None = None) -> HttpResponse:
+    return outside_page(request, "errors/public_wrong.html", status=status, reason=reason, about=about)

@@ -3,7 +3,8 @@
 payment timeout                      both words, in type, message or place
 "could not connect"                  this text
 severity:critical,high is:open       names with a meaning of their own (NAMES)
-area:payment  url:*checkout*         everything else is a tag; * stands for any text
+area:payment  url:*checkout*         everything else is a tag
+time*out      url:*checkout*         * stands for any text, except within quotes
 !browser:Firefox                     not so
 """
 
@@ -73,8 +74,15 @@ class Term:
         """A regular expression for the whole value when it has wildcards; None: exactly the value."""
         if self.literal or "*" not in self.value:
             return None
-        pieces = re.split(r"\*+", self.value)
-        return "^" + ".*".join(re.escape(piece) for piece in pieces) + "$"
+        return "^" + ".*".join(re.escape(piece) for piece in re.split(r"\*+", self.value)) + "$"
+
+    @property
+    def part(self) -> str | None:
+        """A regular expression for a part of a text, in small letters, when it has wildcards; None: exactly this."""
+        pieces = [piece for piece in self.value.lower().split("*") if piece]
+        if self.literal or not pieces or "*" not in self.value:
+            return None
+        return ".*".join(re.escape(piece) for piece in pieces)
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,13 @@ def _term(found: re.Match[str]) -> Term:
 
 def _check(term: Term) -> None:
     """Refuse what can never be meant: a status that does not exist, a count that is none."""
+    name, colon, rest = term.value.lower().partition(":")
+    if not (term.key or term.literal or rest) and colon and name in _ONE_OF:
+        known = _ONE_OF[name]
+        raise BadQuery(
+            f"{name}: names nothing. Write {name}:{known[0]} without a blank (known: {', '.join(known)}), "
+            f'or "{name}:" in quotes to look for this text.'
+        )
     if term.key in _ONE_OF:
         known = _ONE_OF[term.key]
         if unknown := [value for value in term.values if value not in known]:

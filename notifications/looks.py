@@ -22,6 +22,8 @@ STATES = {
     DeliveryState.DROPPED: ("off", "Not true any more"),
 }
 
+_SPELT = {"sla": "SLA", "rpo": "RPO", "rto": "RTO"}
+
 
 def level(value: object) -> SafeString:
     """The pill for a level."""
@@ -36,7 +38,8 @@ def state(value: object) -> SafeString:
 def kind(value: object) -> str:
     """`maintenance.start_refused` as people read it: "Maintenance: start refused"."""
     app, _, what = str(value).partition(".")
-    return f"{app.replace('_', ' ').capitalize()}: {what.replace('_', ' ')}" if what else app
+    words = " ".join(_SPELT.get(word, word) for word in what.split("_"))
+    return f"{app.replace('_', ' ').capitalize()}: {words}" if what else app
 
 
 def driver_label(name: str) -> str:

@@ -1,6 +1,9 @@
 """Every address of Sysops."""
 
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 
@@ -20,6 +23,11 @@ from sysops.api.slashes import nothing_here, without_slash
 admin.autodiscover()  # here, and not in every process that starts
 
 
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Where browsers look when a page names no icon."""
+    return redirect(static("sysops/logo.svg"))
+
+
 def api_urls() -> list[URLPattern | URLResolver]:
     """The addresses of every app's API; those of the API's own last resort stand behind them."""
     return [
@@ -37,6 +45,7 @@ def api_urls() -> list[URLPattern | URLResolver]:
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/", permanent=False)),
+    path("favicon.ico", favicon),
     path("admin/live/running/", admin.site.admin_view(dashboard.running), name="live-running"),
     path("admin/live/overview/", admin.site.admin_view(dashboard.overview), name="live-overview"),
     path("admin/maintenance/window/<int:pk>/report/", admin.site.admin_view(report_page), name="maintenance-report"),

@@ -63,10 +63,14 @@ def hours_words(counts: Sequence[int], *, what: str = "event") -> str:
     total = sum(counts)
     if not total:
         return f"No {what}s in the last {len(counts)} hours"
-    most = max(counts)
+    if total == (most := max(counts)):
+        return f"{_many(total, what)} in the last {len(counts)} hours, {_all(total)}{_ago(counts, most)}"
+    return f"{_many(total, what)} in the last {len(counts)} hours; the most, {most:,}, {_ago(counts, most)}"
+
+
+def _ago(counts: Sequence[int], most: int) -> str:
     ago = len(counts) - 1 - max(i for i, count in enumerate(counts) if count == most)
-    when = "in this hour" if ago == 0 else f"{ago} h ago"
-    return f"{_many(total, what)} in the last {len(counts)} hours; the most, {most:,}, {when}"
+    return "in this hour" if ago == 0 else f"{ago} h ago"
 
 
 def per_bar(counts: Sequence[int], span: Span) -> list[int]:
@@ -96,7 +100,9 @@ def chart_words(bars: Sequence[int], span: Span, *, now: datetime, what: str = "
         return f"No {what}s in the last {span.words}"
     most = max(bars)
     when = _when(len(bars), bars.index(most), span, now=now)
-    return f"{_many(total, what)} in the last {span.words}; the most, {most:,}, {when}"
+    if most == total:
+        return f"{_many(total, what)} in the last {span.words}, {_all(total)}from {when}"
+    return f"{_many(total, what)} in the last {span.words}; the most, {most:,}, from {when}"
 
 
 def _labels(bars: Sequence[int], span: Span, *, now: datetime, what: str) -> list[str]:
@@ -116,6 +122,10 @@ def _begin(bars: int, index: int, span: Span, *, now: datetime) -> datetime:
     """When a bar begins: the last one ends with the hour that runs."""
     end = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     return end - timedelta(hours=span.per_bar * (bars - index))
+
+
+def _all(count: int) -> str:
+    return "" if count == 1 else "both " if count == 2 else "all of them "
 
 
 def _many(count: int, what: str) -> str:

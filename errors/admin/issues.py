@@ -79,7 +79,8 @@ class IssueAdmin(ActingAdmin):
         """The same questions as the API's `q`; what cannot be meant finds nothing and says why."""
         try:
             query = search.parse(search_term)
-            return selectors.search_issues(queryset, query, now=timezone.now()), False
+            seen = selectors.visible_projects(request.user)
+            return selectors.search_issues(queryset, query, now=timezone.now(), projects=seen), False
         except search.BadQuery as exc:
             said_once(request, f"The search cannot be understood. {exc}")
             return queryset.none(), False

@@ -22,28 +22,39 @@ from errors.selectors import visible_projects
 from errors.services import rulebook
 from errors.services.rows import Overtaken
 from sysops.access.actors import Actor
+from sysops.kernel.words import span_words
 from sysops.pages import show
 from sysops.pages.acts import Act, Done, posted
 
 REFUSALS = (WrongState, Overtaken)
-_LABELS = {
-    "level": "level", "error_type": "type", "message": "message", "service": "service", "tag": "tag",
-    "accounts_at_least": "accounts ≥", "events_at_least": "events ≥", "within_minutes": "within minutes",
-}  # fmt: skip
+_LABELS = {"level": "level", "error_type": "type", "message": "message", "service": "service", "tag": "tag"}
+_COMPARES = (">", "<")
 
 
 def conditions_words(conditions: object) -> str:
     """The conditions of a rule in a line."""
     if not isinstance(conditions, Mapping) or not conditions:
         return "Always"
-    asked = [name for name in _LABELS if name in conditions]
-    return "; ".join(f"{_LABELS[name]} {_value(conditions[name])}" for name in asked)
+    asked = [f"{_LABELS[name]} {_value(conditions[name])}" for name in _LABELS if name in conditions]
+    if accounts := conditions.get("accounts_at_least"):
+        asked.append(f"at least {looks.figure(accounts)} account{'' if accounts == 1 else 's'}")
+    if events := conditions.get("events_at_least"):
+        minutes = conditions.get("within_minutes")
+        within = f" within {span_words(minutes * 60)}" if isinstance(minutes, int) and minutes else ""
+        asked.append(f"at least {looks.figure(events)} event{'' if events == 1 else 's'}{within}")
+    return "; ".join(asked)
 
 
 def _value(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} = {_value(wanted)}" for key, wanted in value.items())
+        return ", ".join(_tag(str(key), wanted) for key, wanted in value.items())
     return " or ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _tag(key: str, wanted: object) -> str:
+    """A value that compares has its sign already."""
+    said = _value(wanted)
+    return f"{key} {said}" if said.lstrip().startswith(_COMPARES) else f"{key} = {said}"
 
 
 def _remove(name: str) -> Act:
@@ -89,7 +100,7 @@ class SeverityLevelAdmin(FormAdmin):
 
     rights: ClassVar = {"view": VIEW, "change": CONFIGURE}
     refusals: ClassVar = REFUSALS
-    list_display = ("named", "respond_within", "near", "meaning")
+    list_display = ("named", "respond_within", "near", "means")
     list_display_links = ("named",)
     actions = None
     intro = "A change counts for issues whose time to respond starts from now on."
@@ -111,6 +122,10 @@ class SeverityLevelAdmin(FormAdmin):
     @admin.display(description="Respond within", ordering="respond_within_seconds")
     def respond_within(self, row: SeverityLevel) -> SafeString | str:
         return show.span(row.respond_within_seconds) if row.respond_within_seconds else "at once"
+
+    @admin.display(description="Meaning")
+    def means(self, row: SeverityLevel) -> SafeString:
+        return looks.long_text(row.meaning)
 
     @admin.display(description="Near after", ordering="near_percent")
     def near(self, row: SeverityLevel) -> str:
@@ -146,8 +161,8 @@ class SeverityRuleAdmin(_OfSeenProjects):
         return looks.severity(row.severity)
 
     @admin.display(description="When")
-    def says(self, row: SeverityRule) -> str:
-        return conditions_words(row.conditions)[:200]
+    def says(self, row: SeverityRule) -> SafeString:
+        return looks.long_text(conditions_words(row.conditions))
 
     def entry_form(self, request: HttpRequest, row: models.Model | None) -> forms.Form:
         return RuleForm(posted(request), row=cast(SeverityRule | None, row), user=request.user)
@@ -179,13 +194,13 @@ class AssignmentRuleAdmin(_OfSeenProjects):
         return row.person.name if row.person else f"On call of {row.team}"
 
     @admin.display(description="When")
-    def says(self, row: AssignmentRule) -> str:
+    def says(self, row: AssignmentRule) -> SafeString:
         asked = {
             "service": row.service,
             "file": row.path,
             "tag": row.tag_key and f"{row.tag_key} = {row.tag_value or '*'}",
         }
-        return "; ".join(f"{name} {value}" for name, value in asked.items() if value) or "Always"
+        return looks.long_text("; ".join(f"{name} {value}" for name, value in asked.items() if value) or "Always")
 
     def entry_form(self, request: HttpRequest, row: models.Model | None) -> forms.Form:
         return AssignmentForm(posted(request), row=cast(AssignmentRule | None, row), user=request.user)

@@ -55,7 +55,7 @@ def told(key: Key, *, environment: str) -> Told:
         f'    dsn={quoted},\n    release="my-app@1.0.0",\n    environment={env},\n)\n'
     )
     script = (
-        'import * as Sentry from "@sentry/node"; // in a web page: "@sentry/browser"\n\nSentry.init({\n'
+        '// In a web page: "@sentry/browser"\nimport * as Sentry from "@sentry/node";\n\nSentry.init({\n'
         f'  dsn: {quoted},\n  release: "my-app@1.0.0",\n  environment: {env},\n}});\n'
     )
     return Told(dsn, (("Python", python), ("JavaScript", script)))

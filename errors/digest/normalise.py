@@ -136,8 +136,9 @@ def tags_of(walker: Walker, given: object, event: dict[str, object]) -> list[tup
         else:
             found[name] = text if len(text) <= bounds.TAG_VALUE else text[: bounds.TAG_VALUE - 1] + CUT
     for name, text in _derived(event):
-        if len(found) < bounds.TAGS:
-            found.setdefault(name, text[: bounds.TAG_VALUE])
+        line = " ".join(text.split())  # /etc/issue and the like are read with their line end
+        if line and len(found) < bounds.TAGS:
+            found.setdefault(name, line[: bounds.TAG_VALUE])
     return list(found.items())
 
 

@@ -142,6 +142,7 @@ class Migration(migrations.Migration):
                 ('accounts_exact', models.BooleanField(default=True, help_text='Off: estimated, within about 2 %')),
                 ('latest_event_id', models.UUIDField(null=True)),
                 ('latest_received_at', models.DateTimeField(null=True)),
+                ('headline_behind', models.BooleanField(default=False, editable=False, help_text='Not that of the latest event yet')),
                 ('assigned_at', models.DateTimeField(blank=True, null=True)),
                 ('assigned_because', models.CharField(blank=True, default='', help_text='Who or which rule did it', max_length=300)),
                 ('clock_started_at', models.DateTimeField(help_text='First seen, regressed or reopened: the SLA counts from here')),
@@ -542,6 +543,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='issue',
             index=models.Index(condition=models.Q(('status', 'ignored')), fields=['ignored_until'], name='errors_issue_ignored'),
+        ),
+        migrations.AddIndex(
+            model_name='issue',
+            index=models.Index(condition=models.Q(('headline_behind', True)), fields=['headline_behind'], name='errors_issue_behind'),
         ),
         migrations.AddIndex(
             model_name='issue',

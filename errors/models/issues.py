@@ -53,6 +53,7 @@ class Issue(models.Model):
     accounts_exact = models.BooleanField(default=True, help_text="Off: estimated, within about 2 %")
     latest_event_id = models.UUIDField(null=True)
     latest_received_at = models.DateTimeField(null=True)
+    headline_behind = models.BooleanField(default=False, editable=False, help_text="Not that of the latest event yet")
 
     assignee = models.ForeignKey(Person, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     assigned_at = models.DateTimeField(null=True, blank=True)
@@ -99,6 +100,9 @@ class Issue(models.Model):
             ),
             models.Index(
                 fields=["ignored_until"], condition=models.Q(status=Status.IGNORED.value), name="errors_issue_ignored"
+            ),
+            models.Index(
+                fields=["headline_behind"], condition=models.Q(headline_behind=True), name="errors_issue_behind"
             ),
             models.Index(fields=["assignee"], name="errors_issue_assignee"),
             models.Index(fields=["service", "-first_seen"], name="errors_issue_service"),

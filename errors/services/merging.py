@@ -15,7 +15,7 @@ from errors.headings import heading
 from errors.models import ActivityEntry, Event, Grouping, Issue
 from errors.rules import SEVERITIES, Activity, Severity, SeveritySource, Status, worse
 from errors.selectors import events_of, payload_of
-from errors.services import clocks, history, holding, telling
+from errors.services import clocks, history, holding, telling, wording
 from errors.services.counting import accounts_of
 from errors.services.issues import IssueGone, nobody_must_look, tell, write
 from errors.services.policy import judge
@@ -48,8 +48,9 @@ def merge(target: Issue, others: Collection[Issue], *, by: Actor, at: datetime) 
         Grouping.objects.filter(issue__in=gone).update(issue=row)
         ActivityEntry.objects.filter(issue__in=gone).update(issue=row)
         _recount(row, known=[row, *rest])
+        because = wording.part_of(row, row.project, by=by.name)
         for other in rest:
-            nobody_must_look(other, because=f"Merged into issue {row.pk} by {by.name}.", at=at)
+            nobody_must_look(other, because=because, at=at)
         titles = [str(other)[:200] for other in rest]
         Issue.objects.filter(pk__in=gone).delete()
         history.note(row, Activity.MERGED, by=by.name, at=at, data={"issues": gone, "titles": titles})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from alerting import services as alerting
 from catalogue.models import Person
@@ -22,6 +23,7 @@ from notifications.rules import Level
 from notifications.services import messages
 
 REST_KEY = "errors.critical:"
+TAKEN_CARE_OF = "Somebody has taken care of it, or it is part of another issue now."
 _ISSUE_KEY = "errors.issue:"
 _OPEN = (Status.UNRESOLVED.value, Status.ACKNOWLEDGED.value)
 _PACE = ("episode_at", "told_at", "times_told", "told_count", "last_at", "next_at", "data")
@@ -35,6 +37,16 @@ class Grown:
     project: Project
     news: News | None = None
     graver: bool = False
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """What the alert of the critical issues without one of their own says; `issue` when it is only one."""
+
+    title: str
+    detail: str
+    path: str
+    issue: int | None = None
 
 
 def tell_grown(grown: Sequence[Grown], *, at: datetime) -> None:
@@ -106,19 +118,22 @@ def tell_soon(issues: Iterable[Issue], stream: Stream, *, at: datetime) -> None:
 
 
 def end_rest_alerts(*, at: datetime) -> int:
-    """End the alerts "more critical issues" of projects where nobody is needed any more; how many."""
+    """End the alerts "more critical issues" none of whose issues waits any more; how many. Those of which some are
+    left say which.
+    """
     from alerting.models import Alert
 
     ended = 0
-    for key in Alert.objects.filter(key__startswith=REST_KEY, resolved_at=None).values_list("key", flat=True):
-        project = int(key.removeprefix(REST_KEY))
-        waiting = Issue.objects.filter(
-            project=project, severity=Severity.CRITICAL.value, status=Status.UNRESOLVED.value
-        )
+    rows = Alert.objects.filter(key__startswith=REST_KEY, resolved_at=None).order_by("pk")
+    for key, title in list(rows.values_list("key", "title")):
+        number = int(key.removeprefix(REST_KEY))
         with transaction.atomic():
-            _hold_turns(project)  # a batch that adds to the alert holds it until its issues are there to be seen
-            if not waiting.exists():
-                ended += alerting.resolve(key=key, detail="Somebody has taken care of each of them.", at=at)
+            _hold_turns(number)  # a batch that adds to the alert holds it until its issues are there to be seen
+            project = Project.objects.select_related("service").filter(pk=number).first()
+            if project is None or not (waiting := _without_alert(project)).exists():
+                ended += alerting.resolve(key=key, detail=TAKEN_CARE_OF, at=at)
+            elif _rest(waiting, project).title != title:
+                _fire_rest(project, at=at)
     return ended
 
 
@@ -138,7 +153,7 @@ def hide_words(project: Project, *, at: datetime) -> None:
             _fire(issue, project, at=at)
     _hold_turns(project.pk)
     if opened.filter(key=f"{REST_KEY}{project.pk}").exists():
-        _fire_together(project, title=wording.rest_title([], project), listed="", at=at)
+        _fire_rest(project, at=at)
 
 
 def _is_critical_news(each: Grown) -> bool:
@@ -160,8 +175,8 @@ def _raise_alerts(found: Sequence[Grown], *, at: datetime) -> set[int]:
         for each in concerned[:count]:
             _fire(each.issue, each.project, at=at)
             alone.add(each.issue.pk)
-        if rest := concerned[count:]:
-            _fire_rest(rest, at=at)
+        if concerned[count:]:
+            alone |= _fire_rest(concerned[0].project, at=at)
     return alone
 
 
@@ -190,38 +205,55 @@ def _hold_turns(project_id: int) -> Announcement | None:
 
 
 def _fire(issue: Issue, project: Project, *, at: datetime) -> None:
-    said = wording.because(issue, project)
-    because = f"{said}. " if said else ""
-    accounts = f", {issue.affected_accounts} accounts" if issue.affected_accounts else ""
-    counts = "" if project.restricted else f"Events so far: {issue.event_count}{accounts}. "
     alerting.fire(
         key=issue_key(issue.pk),
         level=Level.CRITICAL,
         title=wording.alert_title(issue, project),
-        detail=f"{because}{counts}Acknowledge it so that others know.",
+        detail=wording.alert_detail(issue, project),
         service=project.service,
         path=wording.issue_path(issue.pk),
         at=at,
     )
 
 
-def _fire_rest(rest: Sequence[Grown], *, at: datetime) -> None:
-    project = rest[0].project
-    listed = "\n".join(f"- {wording.title(each.issue, project)}" for each in rest[: announcing.LISTED])
-    title = wording.rest_title([each.issue for each in rest], project)
-    _fire_together(project, title=title, listed=listed, at=at)
+def _fire_rest(project: Project, *, at: datetime) -> set[int]:
+    """Say in one alert which critical issues have none of their own; the issue that it tells of as a new one."""
+    from alerting.models import Alert
 
-
-def _fire_together(project: Project, *, title: str, listed: str, at: datetime) -> None:
+    key = f"{REST_KEY}{project.pk}"
+    is_new = not Alert.objects.filter(key=key, resolved_at=None).exists()
+    said = _rest(_without_alert(project), project)
     alerting.fire(
-        key=f"{REST_KEY}{project.pk}",
+        key=key,
         level=Level.CRITICAL,
-        title=title,
-        detail=f"So many at once are told of together, the ones that follow in messages of their own:\n{listed}",
+        title=said.title,
+        detail=said.detail,
         service=project.service,
-        path=f"{wording.project_path(project)}&severity=critical",
+        path=said.path,
         at=at,
     )
+    return {said.issue} if is_new and said.issue is not None else set()
+
+
+def _without_alert(project: Project) -> QuerySet[Issue]:
+    """The project's critical issues that wait for somebody and have no alert of their own."""
+    from alerting.models import Alert
+
+    opened = Alert.objects.filter(key__startswith=_ISSUE_KEY, resolved_at=None)
+    alone = [int(key.removeprefix(_ISSUE_KEY)) for key in opened.values_list("key", flat=True)]
+    waiting = Issue.objects.filter(project=project, severity=Severity.CRITICAL.value, status=Status.UNRESOLVED.value)
+    return waiting.exclude(pk__in=alone).defer("search").order_by("pk")
+
+
+def _rest(waiting: QuerySet[Issue], project: Project) -> _Rest:
+    listed = list(waiting[: announcing.LISTED])
+    if len(listed) == 1:  # told as that issue: its page leads to the steps that the message offers
+        issue = listed[0]
+        detail = wording.alert_detail(issue, project)
+        return _Rest(wording.alert_title(issue, project), detail, wording.issue_path(issue.pk), issue.pk)
+    count = len(listed) if len(listed) < announcing.LISTED else waiting.count()
+    path = f"{wording.project_path(project)}&severity=critical"
+    return _Rest(wording.rest_title(count, project), wording.rest_detail(listed, count, project), path)
 
 
 def _promise(each: Grown, *, alone: bool, at: datetime) -> Announcement:

@@ -13,7 +13,7 @@ from errors import sla
 from errors.announcing import News, Stream
 from errors.models import ActivityEntry, Issue
 from errors.rules import Activity, Severity, Status
-from errors.services import bulk, policy, wording
+from errors.services import bulk, headlines, policy, wording
 from errors.services.bulletins import tell_due
 from errors.services.history import BY_ITSELF
 from errors.services.issues import NOT_IGNORED
@@ -26,11 +26,12 @@ _OPEN = (Status.UNRESOLVED.value, Status.ACKNOWLEDGED.value)
 
 
 def tick(*, now: Clock) -> dict[str, int]:
-    """How many deadlines were missed, how many are near, what is not ignored any more, and messages posted."""
+    """How many deadlines were missed or are near, what is not ignored any more or called anew, and messages posted."""
     return {
         "breached": _in_batches(_breach, now),
         "near": _in_batches(_near, now),
         "unignored": _in_batches(_unignore, now),
+        "retitled": _in_batches(_retitle, now),
         "told": tell_due(now=now),
         "ended": end_rest_alerts(at=now()),
     }
@@ -101,6 +102,10 @@ def _unignore(at: datetime) -> int:
     _record(issues, Activity.REOPENED, at=at, text="It was ignored until now")
     tell_grown([Grown(issue, issue.project, News.REOPENED) for issue in issues], at=at)
     return len(issues)
+
+
+def _retitle(at: datetime) -> int:
+    return headlines.catch_up(at=at)
 
 
 def _record(issues: list[Issue], kind: Activity, *, at: datetime, text: str = "") -> None:

@@ -25,9 +25,10 @@ _CHANGING = (
     "environment",
     "first_release",
     "last_release",
+    "headline_behind",
 )
-# Indexed for search: written only when they changed, and at most once a minute. All else is rewritten in the
-# row's own page, without touching an index.
+# Indexed for search: written only when they changed, and at most once a minute; `headlines` sees to the last of a
+# burst. All else is rewritten in the row's own page, without touching an index.
 _TITLE = ("error_type", "error_message", "culprit")
 
 
@@ -161,12 +162,15 @@ def _grow(group: Sequence[Part], *, accounts_before: int) -> Growth:
 
 
 def _entitle(growth: Growth, *, seen: datetime) -> bool:
-    """Whether the issue has a new title, that of its latest event."""
+    """Whether the issue has a new title, that of its latest event. If it is not time for it, it is marked as behind."""
     issue = growth.issue
-    if growth.new or issue.last_seen.replace(second=0, microsecond=0) <= seen:
-        return False
     latest = next((each for each in growth.events if each.event_id == issue.latest_event_id), None)
-    if latest is None or all(getattr(latest, name) == getattr(issue, name) for name in _TITLE):
+    if latest is None:
+        return False
+    differs = any(getattr(latest, name) != getattr(issue, name) for name in _TITLE)
+    too_soon = growth.new or issue.last_seen.replace(second=0, microsecond=0) <= seen
+    issue.headline_behind = differs and too_soon
+    if not differs or too_soon:
         return False
     for name in _TITLE:
         setattr(issue, name, getattr(latest, name))

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from errors.announcing import LISTED, News
 from errors.models import Issue, Project
-from errors.rules import SEVERITIES, Severity
+from errors.rules import SEVERITIES, Severity, Status
 from sysops.access.rules import text
 from sysops.kernel.redaction import redact
 
 _TITLE = 160
+_ALERT = 300
 NO_LONGER_CRITICAL = "No longer critical"
+PART_OF = "Part of issue"
 _PUBLIC = ("by", "status", "comment", "issues", "from_issue", "grouping")
 
 
@@ -32,15 +34,41 @@ def title(issue: Issue, project: Project) -> str:
 
 def alert_title(issue: Issue, project: Project) -> str:
     """The issue in one line, and whose it is, where its service does not say so. An alert is read by everybody."""
-    return f"{title(issue, project)}{_whose(project)}"
+    return _line(f"{title(issue, project)}{_whose(project)}", _ALERT)
 
 
-def rest_title(issues: Sequence[Issue], project: Project) -> str:
-    """How many more critical issues there are; which one, when it is only one."""
-    if len(issues) == 1:
-        return f"1 more critical issue, {alert_title(issues[0], project)}"
-    count = f"{len(issues)} more" if issues else "More"
-    return f"{count} critical issues{_whose(project)}"
+def alert_detail(issue: Issue, project: Project) -> str:
+    """Why somebody must look at the issue, and how often it happened. It stands in the message of its end, too."""
+    said = because(issue, project)
+    reason = f"{said}. " if said else ""
+    return reason.strip() if project.restricted else f"{reason}So far: {_how_often(issue)}."
+
+
+def rest_title(count: int, project: Project) -> str:
+    """How many more critical issues there are."""
+    return _line(f"{f'{count} more' if count else 'More'} critical issues{_whose(project)}", _ALERT)
+
+
+def rest_detail(listed: Sequence[Issue], count: int, project: Project) -> str:
+    """Which issues an alert of several is about, and what happens when there are more."""
+    lines = [f"- {title(issue, project)}" for issue in listed]
+    if count > len(listed):
+        lines.append(f"- and {count - len(listed)} more")
+    return "\n".join(
+        [
+            "Too many issues became critical for an alert each. Besides those that have one, these are critical:",
+            *lines,
+            "Those that follow are added to this alert, and named in the messages of the project.",
+        ]
+    )
+
+
+def part_of(issue: Issue, project: Project, *, by: str) -> str:
+    """How the alert of an issue that was merged has ended; `alert.resolved` knows it by its first words."""
+    if issue.status not in (Status.UNRESOLVED.value, Status.ACKNOWLEDGED.value):
+        return f"Merged into issue {issue.pk}, which is {issue.status}, by {by}."
+    name = "" if project.restricted else f": {title(issue, project)}"
+    return f"{PART_OF} {issue.pk} now, which is still open{name}. Merged by {by}."
 
 
 def no_longer_critical(issue: Issue, project: Project, *, by: str) -> str:
@@ -152,6 +180,12 @@ def _severities(items: Sequence[Item]) -> str:
 
 def _weight(issue: Issue) -> int:
     return SEVERITIES.index(Severity(issue.severity))
+
+
+def _how_often(issue: Issue) -> str:
+    events = f"{issue.event_count} event{'' if issue.event_count == 1 else 's'}"
+    accounts = f"{issue.affected_accounts} account{'' if issue.affected_accounts == 1 else 's'}"
+    return f"{events}, {accounts}" if issue.affected_accounts else events
 
 
 def _line(said: str, limit: int) -> str:

@@ -1,6 +1,6 @@
 """What happened to a window and what is to come, in order; and who has been told."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,8 +12,11 @@ from maintenance.models import Window
 from maintenance.rules import NoticeKind, NoticeState, Status
 from notifications.models import Delivery
 from notifications.rules import DeliveryState
+from sysops.access.models import AuditEntry
 from sysops.kernel.words import span_words
 from sysops.pages.show import pill
+
+_ACTION = "maintenance.window"
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,19 @@ class Told:
     dropped: int
 
 
-def timeline(window: Window, *, now: datetime) -> list[Entry]:
-    """Past and planned, earliest first."""
-    return sorted([*_moments(window, now=now), *_notices(window)], key=lambda entry: entry.at)
+def timeline(window: Window, doers: Mapping[str, str], *, now: datetime) -> list[Entry]:
+    """Past and planned, earliest first; `doers` as `who_did` says."""
+    return sorted([*_moments(window, doers, now=now), *_notices(window)], key=lambda entry: entry.at)
+
+
+def who_did(window: Window) -> dict[str, str]:
+    """Who started, completed and cancelled it last, as the audit log knows: "by ada", "by itself". One query."""
+    actions = {f"{_ACTION}.{what}": what for what in ("started", "completed", "cancelled")}
+    rows = AuditEntry.objects.filter(subject=f"{_ACTION}:{window.pk}", action__in=actions).order_by("id")
+    return {
+        actions[action]: f"by {name}" if kind not in ("task", "system") else "by itself"
+        for action, name, kind in rows.values_list("action", "actor", "actor_kind")
+    }
 
 
 def told(window: Window) -> Told:
@@ -56,7 +69,7 @@ def told(window: Window) -> Told:
     )
 
 
-def _moments(window: Window, *, now: datetime) -> Iterator[Entry]:
+def _moments(window: Window, doers: Mapping[str, str], *, now: datetime) -> Iterator[Entry]:
     yield Entry(window.created_at, "Scheduled", aside=f"by {window.created_by}", icon="event")
     for update in window.updates.all():
         yield Entry(update.created_at, "Update", update.message, f"by {update.author}", icon="campaign")
@@ -66,14 +79,17 @@ def _moments(window: Window, *, now: datetime) -> Iterator[Entry]:
         yield Entry(window.scheduled_start, "Start", aside=alone, to_come=True, icon="play_arrow")
     if window.actual_start:
         late = (window.actual_start - window.scheduled_start).total_seconds()
-        aside = f"{span_words(abs(late))} {'late' if late > 0 else 'early'}" if abs(late) >= 60 else "on time"
+        timely = f"{span_words(abs(late))} {'late' if late > 0 else 'early'}" if abs(late) >= 60 else "on time"
+        aside = ", ".join(filter(None, (doers.get("started"), timely)))
         yield Entry(window.actual_start, "Started", aside=aside, icon="play_arrow")
     if window.overrunning_since and not window.completed_at:
         yield Entry(window.overrunning_since, "Overruns", pill=pill("bad", "Overrunning"), icon="timer_off")
     if window.completed_at:
-        yield Entry(window.completed_at, "Completed", icon="done_all")
+        yield Entry(window.completed_at, "Completed", aside=doers.get("completed", ""), icon="done_all")
     elif window.cancelled_at:
-        yield Entry(window.cancelled_at, "Cancelled", window.cancel_reason, icon="event_busy")
+        yield Entry(
+            window.cancelled_at, "Cancelled", window.cancel_reason, doers.get("cancelled", ""), icon="event_busy"
+        )
     else:
         alone = "by itself" if window.completes_itself else "by hand"
         yield Entry(window.scheduled_end, "Estimated end", aside=alone, to_come=now < window.scheduled_end, icon="flag")

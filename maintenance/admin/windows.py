@@ -24,7 +24,7 @@ from maintenance import plans, records, selectors
 from maintenance.admin import acts, states
 from maintenance.admin.calendar import calendar_page, zone_of
 from maintenance.admin.forms import UpdateForm, WindowForm, form_errors
-from maintenance.admin.timeline import timeline, told
+from maintenance.admin.timeline import timeline, told, who_did
 from maintenance.models import Window, WrongState
 from maintenance.rules import OPEN, NoticeKind, Status, Type
 from maintenance.services import notices, scheduling
@@ -32,6 +32,7 @@ from maintenance.services.running import NotYet
 from maintenance.services.scheduling import BadWindow, Conflicts
 from sysops.access.requests import request_actor
 from sysops.access.rights import has_right
+from sysops.kernel.words import utc_words
 from sysops.pages import show
 from sysops.pages.acts import Act, LiveAdmin, posted, told_in
 
@@ -111,7 +112,7 @@ class WindowAdmin(LiveAdmin):
         window = selectors.window(row.pk)
         now = timezone.now()
         may_manage = has_right(request.user, acts.MANAGE)
-        affected = list(window.affected.all())
+        affected, doers = list(window.affected.all()), who_did(window)
         return {
             "row": window,
             "state": states.state(window, now=now),
@@ -119,7 +120,10 @@ class WindowAdmin(LiveAdmin):
             "direct": [a.service for a in affected if a.direct],
             "reached": [a.service for a in affected if not a.direct],
             "overlaps": selectors.overlaps(window) if window.status in OPEN else [],
-            "timeline": timeline(window, now=now),
+            "timeline": timeline(window, doers, now=now),
+            "is_over": window.status not in OPEN,
+            "end_words": utc_words(window.scheduled_end),
+            "completed_by": doers.get("completed", ""),
             "told": told(window) if has_right(request.user, "notifications.view") else None,
             "not_started": window.status == Status.SCHEDULED and now >= window.scheduled_start,
             "too_late": window.status == Status.SCHEDULED and now >= window.scheduled_end,

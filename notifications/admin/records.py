@@ -11,6 +11,7 @@ from django.contrib import messages as flash
 from django.contrib.admin.views.main import ChangeList
 from django.db import models
 from django.db.models import QuerySet
+from django.db.models.fields.json import KeyTextTransform
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -61,7 +62,9 @@ class MessageAdmin(ActingAdmin):
     ordering = ("-id",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
-        return lists.messages()
+        return lists.messages().annotate(
+            of=KeyTextTransform("project", "context"), many=KeyTextTransform("count", "context")
+        )
 
     def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return _CountedList
@@ -251,7 +254,10 @@ def as_read(message: Message, to: rendering.Recipient) -> Filled:
 
 
 def title_of(row: Message) -> str:
-    return str(getattr(row, "title", None) or row.thread or row.key)
+    """What the message is about in words, where it says them."""
+    of, many = getattr(row, "of", None), getattr(row, "many", None)
+    several = f"{many} issue{'' if many == '1' else 's'} of {of}" if of and many else of
+    return str(getattr(row, "title", None) or several or row.thread or row.key)
 
 
 def reached_words(row: Message, counts: lists.Counts) -> SafeString:

@@ -4,21 +4,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Max, Q
+from django.db.models import Case, Count, F, IntegerField, Max, Q, QuerySet, Value, When
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from errors import looks, selectors
-from errors.admin import charts
+from errors import links, looks, selectors
+from errors.admin import acts, charts
+from errors.admin.base import MANAGE
 from errors.admin.filters import OPEN, overdue
 from errors.models import Issue, Spool, Undigestible
-from errors.rules import Severity, Status
+from errors.rules import SEVERITIES, Severity, Status
+from sysops.access.rights import has_right
 from sysops.dashboard.parts import Step, Wrong, first
+from sysops.pages import show
 
 MOST = 50
 LATE = timedelta(minutes=2)
 UNDIGESTIBLE = timedelta(days=1)
-LATEST = 8
+WORST = 8
 HOURS = 24
 
 
@@ -31,8 +34,10 @@ class Line:
     message: str
     url: str
     severity: SafeString
+    left: SafeString
     status: SafeString
     trend: SafeString
+    step: Step | None
 
 
 def wrong(user: object, *, now: datetime) -> list[Wrong]:
@@ -42,9 +47,9 @@ def wrong(user: object, *, now: datetime) -> list[Wrong]:
 
 
 def summary(user: object, *, now: datetime) -> dict[str, object]:
-    """How much is open by severity, and the latest of it with its trend. Three queries."""
-    counts = selectors.open_counts(user)
-    rows = list(selectors.visible_issues(user).filter(OPEN)[:LATEST])
+    """How much is open by severity, and the worst of it with the time left and its trend. Three queries."""
+    counts, may = selectors.open_counts(user), has_right(user, MANAGE)
+    rows = list(_worst_first(selectors.visible_issues(user).filter(OPEN))[:WORST])
     trends = selectors.trend(rows, hours=HOURS, now=now)
     address = reverse("admin:errors_issue_changelist")
     return {
@@ -53,19 +58,32 @@ def summary(user: object, *, now: datetime) -> dict[str, object]:
             for severity in Severity
         ],
         "total": sum(counts.values()),
-        "latest": [_line(row, trends[row.pk]) for row in rows],
+        "may": may,
+        "worst": [_line(row, trends[row.pk], now=now, may=may) for row in rows],
     }
 
 
-def _line(row: Issue, counts: list[int]) -> Line:
+def _worst_first(rows: QuerySet[Issue]) -> QuerySet[Issue]:
+    """By severity; of one severity what waits for somebody stands first, the least time left on top."""
+    bad = Case(
+        *(When(severity=one.value, then=Value(i)) for i, one in enumerate(SEVERITIES)), output_field=IntegerField()
+    )
+    due = Case(When(status=Status.UNRESOLVED.value, responded_at=None, then=F("respond_by")))
+    return rows.order_by(bad, due.asc(nulls_last=True), "-last_seen", "-pk")
+
+
+def _line(row: Issue, counts: list[int], *, now: datetime, may: bool) -> Line:
+    nexts = (act for act in (acts.ACKNOWLEDGE, acts.RESOLVE) if may and act.when(row))
     return Line(
         row,
         looks.plain(row.error_type),
         looks.plain(row.error_message)[:200],
         _page(row),
         looks.severity(row.severity),
+        looks.sla(row, now=now) if looks.waits(row) else show.NOTHING,
         looks.status(row),
         charts.sparkline(counts),
+        next((Step(act.verb, _page(row, act.name)) for act in nexts), None),
     )
 
 
@@ -77,18 +95,21 @@ def _issues(user: object, *, now: datetime) -> Iterator[Wrong]:
     """The worst first; of a critical one that somebody works on it is said who."""
     critical = OPEN & Q(severity=Severity.CRITICAL.value)
     rows = selectors.visible_issues(user).filter(overdue(now=now) | critical)
-    listed = rows.order_by("respond_by", "pk")[:MOST]
+    listed = list(rows.order_by("respond_by", "pk")[:MOST])
+    names = links.called({row.responded_by for row in listed if row.responded_by})
     for row in sorted(listed, key=lambda row: (row.status != Status.UNRESOLVED, row.severity != Severity.CRITICAL)):
         bad = row.severity == Severity.CRITICAL and row.status == Status.UNRESOLVED
         look = Step("Look at it", _page(row))
         take = (Step("Acknowledge", _page(row, "acknowledge")),) if row.status == Status.UNRESOLVED else ()
-        yield Wrong(bad, f"{row.project.name}: {looks.plain(row)}", _said(row, now=now), row.last_seen, (*take, look))
+        yield Wrong(
+            bad, f"{row.project.name}: {looks.plain(row)}", _said(row, names, now=now), row.last_seen, (*take, look)
+        )
 
 
-def _said(row: Issue, *, now: datetime) -> str:
-    level = f"{row.severity.capitalize()}, {row.event_count:,} events"
+def _said(row: Issue, names: dict[str, str], *, now: datetime) -> str:
+    level = f"{row.severity.capitalize()}, {row.event_count:,} event{'' if row.event_count == 1 else 's'}"
     if row.status != Status.UNRESOLVED:
-        return f"{level}. {looks.plain(row.responded_by) or 'Somebody'} is on it."
+        return f"{level}. {looks.plain(names.get(row.responded_by, '')) or 'Somebody'} is on it."
     return f"{level}. Nobody has responded: {looks.sla_words(row, now=now)[1]}."
 
 

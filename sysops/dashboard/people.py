@@ -13,7 +13,10 @@ from notifications.rules import DeliveryState, Level
 from sysops.dashboard.parts import Step, Wrong, first
 
 # What these are about is told on the first page already, with its own next steps.
-TOLD_ELSEWHERE = ("backups.source:", "backups.rpo:", "backups.bad:", "maintenance.", "errors.issue:", "errors.sla:")
+TOLD_ELSEWHERE = (
+    *("backups.source:", "backups.rpo:", "backups.bad:", "maintenance."),
+    *("errors.issue:", "errors.critical:", "errors.sla:"),
+)
 MOST = 50
 LATE = timedelta(minutes=15)
 DEAD = timedelta(days=1)
@@ -36,22 +39,29 @@ def alerts() -> list[Wrong]:
 
 
 def wrong(*, now: datetime) -> list[Wrong]:
-    """Channels that do not work, messages that were given up, and messages that wait too long."""
-    return [*_channels(), *_dead(now), *_waiting(now)]
+    """Messages that were given up, and messages that wait too long."""
+    return [*_dead(now), *_waiting(now)]
 
 
-def _channels() -> list[Wrong]:
+def unreached() -> list[Wrong]:
+    """Channels that do not work: while they do not, nobody hears of anything else."""
     failing = Channel.objects.filter(enabled=True, failing_since__isnull=False).order_by("failing_since", "pk")
     return [
         Wrong(
             True,
             f"Nobody is reached through {channel.name}",
-            f"{channel.last_error} What it should send {'is given up' if channel.refuses else 'waits'}.",
+            f"{_sentence(channel.last_error)} What it should send {'is given up' if channel.refuses else 'waits'}.",
             channel.failing_since,
             (Step("Look at the channel", reverse("admin:notifications_channel_change", args=[channel.pk])),),
         )
         for channel in failing[:10]
     ]
+
+
+def _sentence(text: str) -> str:
+    """What somebody else's program said, with an end."""
+    text = text.strip()
+    return text if not text or text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def _dead(now: datetime) -> list[Wrong]:

@@ -12,11 +12,14 @@ from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.template.loader import render_to_string
+from django.templatetags.static import static
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from catalogue.models import Person, Team
+from errors import looks
+from errors.admin.policy import conditions_words
 from errors.models import (
     AssignmentRule,
     Attachment,
@@ -33,6 +36,8 @@ from errors.models import (
     Undigestible,
 )
 from errors.services import own, policy, projects
+from notifications.looks import kind
+from notifications.models import Channel, Message
 from sysops.access.actors import Actor
 from sysops.access.models import AuditEntry
 from sysops.dashboard import errors
@@ -215,6 +220,29 @@ def test_what_is_overdue_stands_first_then_the_worst(sign_in: SignIn) -> None:
     assert places == sorted(places)
     assert "1 h overdue" in text
     assert "left" in text
+
+
+def test_a_list_is_called_by_what_is_in_it(sign_in: SignIn) -> None:
+    client = sign_in("admin")
+
+    assert "<title> Issues |" in " ".join(seen(client, page("issue_changelist")).split())
+    assert "Select channel" not in seen(client, reverse("admin:notifications_channel_changelist"))
+
+
+def test_an_address_of_nothing_leads_back(sign_in: SignIn, client: Client) -> None:
+    known = sign_in("viewer").get(page("issue_change", 987654))
+    stranger = client.get("/errors/act/a/b")
+
+    assert (known.status_code, stranger.status_code) == (404, 404)
+    assert f'href="{page("issue_changelist")}"' in known.content.decode()
+    assert f'href="{reverse("admin:index")}"' in known.content.decode()
+    assert "/admin/" not in stranger.content.decode()
+
+
+def test_browsers_find_the_icon_where_they_look_for_it(client: Client) -> None:
+    answer = client.get("/favicon.ico")
+
+    assert (answer.status_code, answer["Location"]) == (302, static("sysops/logo.svg"))
 
 
 def test_unless_asked_the_list_shows_what_is_open_and_a_search_shows_all(sign_in: SignIn) -> None:
@@ -634,7 +662,7 @@ def test_an_issue_says_plainly_when_it_was_first_seen_and_until_when_it_was_to_b
     assert "First seen</strong> <span" in waiting
     assert "unknown" not in waiting
     due = re.compile(r"<dt>Respond by</dt><dd>(.*?)</dd>", re.S)
-    assert "in " in due.findall(waiting)[0]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", due.findall(waiting)[0])  # how soon is said by its badge
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", due.findall(done)[0])
 
 
@@ -675,6 +703,45 @@ def test_a_severity_rule_is_written_in_fields_and_stored_as_conditions(sign_in: 
     said(client.post(page("severityrule_change", rule.pk), {**given, "name": "Payments", "tag": ""}, follow=True))
     rule.refresh_from_db()
     assert (rule.name, "tag" in rule.conditions) == ("Payments", False)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "words"),
+    [
+        ({}, "Always"),
+        ({"tag": {"slowdown_percent": "> 50", "security": ["a", "b"]}}, "tag slowdown_percent > 50, security = a or b"),
+        (
+            {"level": ["fatal", "error"], "accounts_at_least": 1, "events_at_least": 2000, "within_minutes": 10},
+            "level fatal or error; at least 1 account; at least 2,000 events within 10 min",
+        ),
+        ({"events_at_least": 1}, "at least 1 event"),
+    ],
+)
+def test_conditions_read_as_words(conditions: dict[str, object], words: str) -> None:
+    assert conditions_words(conditions) == words
+
+
+def test_long_text_ends_in_dots_at_a_word_and_is_there_whole() -> None:
+    text = "message *lost data* or *checksum mismatch*"
+
+    shown = looks.long_text(text, most=30)
+
+    assert ">message *lost data* or<span" in shown
+    assert "".join(re.sub(r'<span class="so-wide-only"> …</span>|<[^>]+>', "", shown)) == text
+
+
+def test_a_message_about_issues_says_how_many_of_what(sign_in: SignIn) -> None:
+    context = {"project": "Shop website", "count": 3}
+    Message.objects.create(
+        key="k", kind="errors.new_issues", thread="errors.project:3", level="warning", context=context, audience={},
+        posted_at=utc_now(),
+    )  # fmt: skip
+
+    text = seen(sign_in("admin"), reverse("admin:notifications_message_changelist"))
+
+    assert "3 issues of Shop website" in text
+    assert "errors.project:3" not in text
+    assert kind("errors.sla_breached") == "Errors: SLA breached"
 
 
 def test_shipped_rules_come_through_their_form_unchanged(sign_in: SignIn) -> None:
@@ -851,6 +918,62 @@ def test_the_first_page_tells_of_overdue_and_critical_issues_and_of_reports_that
     assert [step.label for step in found[1].steps] == ["Acknowledge", "Look at it"]
     assert shown["total"] == 5
     assert "PaymentTimeout" in unescape(render_to_string("errors/dashboard.html", {"errors": shown}))
+
+
+def test_the_worst_errors_stand_first_with_the_time_left_and_the_step(sign_in: SignIn) -> None:
+    at = utc_now()
+    for n in range(8):
+        issue(error_type=f"Medium{n}", severity="medium", at=at, respond_by=at + HOUR)
+    issue(error_type="HighLater", severity="high", at=at - HOUR, respond_by=at + 50 * MINUTE)
+    issue(error_type="HighSoon", severity="high", at=at - HOUR, respond_by=at + 10.5 * MINUTE)
+    issue(error_type="HighSeen", severity="high", status="acknowledged", at=at, respond_by=at - HOUR, responded_at=at)
+    issue(error_type="Critical", severity="critical", at=at - 5 * HOUR, respond_by=at - 3 * HOUR)
+
+    shown = errors.summary(_somebody("operator"), now=at)
+    text = unescape(render_to_string("errors/dashboard.html", {"errors": shown}))
+
+    places = positions(text, "Critical</a>", "HighSoon", "HighLater", "HighSeen", "Medium7")
+    assert places == sorted(places)
+    assert text.count('scope="row"') == 8
+    assert "3 h overdue" in text
+    assert "10 min left" in text
+    assert text.count(">Acknowledge</a>") == 7
+    assert text.count(">Resolve</a>") == 1
+    assert ">Acknowledge</a>" not in unescape(
+        render_to_string("errors/dashboard.html", {"errors": errors.summary(_somebody("viewer"), now=at)})
+    )
+
+
+def test_the_first_page_calls_people_by_their_names_and_counts_one_event_as_one() -> None:
+    at = utc_now()
+    Person.objects.create(slug="ada", name="Ada Lovelace")
+    Person.objects.create(slug="bob", name="Bob Builder", user=User.objects.create_user("bob"))
+    for by in ("ada (by link, without an account)", "bob", "ci"):
+        issue(severity="critical", status="acknowledged", responded_at=at, responded_by=by, respond_by=at)
+
+    said = [one.detail for one in errors.wrong(_somebody("viewer"), now=at)]
+
+    assert said == [f"Critical, 1 event. {name} is on it." for name in ("Ada Lovelace", "Bob Builder", "ci")]
+
+
+def test_a_channel_that_reaches_nobody_comes_before_all_else_that_is_wrong(sign_in: SignIn) -> None:
+    at = utc_now()
+    issue(severity="critical", respond_by=at - HOUR)
+    Channel.objects.create(
+        slug="mail", name="E-mail", driver="email", failing_since=at, last_error="Connection refused"
+    )
+
+    text = seen(sign_in("admin"), reverse("admin:index"))
+
+    found = re.findall(r"<strong>([^<]+)</strong>", text[text.index('class="so-wrong"') :])
+    assert found[0] == "Nobody is reached through E-mail"
+    assert "Connection refused. What it should send" in text
+
+
+def _somebody(role: str) -> User:
+    user = User.objects.create_user(f"some-{role}")
+    user.groups.add(Group.objects.get(name=role))
+    return user
 
 
 def test_the_first_page_tells_nobody_of_what_is_not_theirs() -> None:

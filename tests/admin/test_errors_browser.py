@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from errors.models import Event, Issue, SeverityRule
+from errors import shipped
+from errors.models import Event, Issue, SeverityLevel, SeverityRule
 from errors.rules import Kind
 from sysops.kernel.clock import utc_now
 from tests.admin import errors_house as house
@@ -116,18 +117,29 @@ def test_the_pages_of_errors_are_no_wider_than_a_phone(browser: Browser, live_se
 def test_what_a_rule_asks_is_read_whole_on_a_phone(browser: Browser, live_server: LiveServer) -> None:
     SeverityRule.objects.create(
         slug="long", name="Long", severity="high", position=1,
-        conditions={"message": "*" + "payment provider did not answer " * 4 + "*", "error_type": ["A" * 60]},
+        conditions={"message": "*" + "payment provider did not answer " * 5 + "at all*", "error_type": ["A" * 60]},
     )  # fmt: skip
-    clipped = """[...document.querySelectorAll('#result_list .field-says')].filter((cell) => {
+    SeverityLevel.objects.all().delete()
+    SeverityLevel.objects.create(severity="high", meaning=shipped.LEVELS[1].meaning, respond_within_seconds=3600)
+    clipped = """[...document.querySelectorAll('#result_list :is(.field-says, .field-means)')].filter((cell) => {
       const text = document.createRange();
       text.selectNodeContents(cell);
-      return text.getBoundingClientRect().right > document.documentElement.clientWidth;
+      const [drawn, frame] = [text.getBoundingClientRect(), cell.getBoundingClientRect()];
+      return drawn.right > document.documentElement.clientWidth
+        || drawn.top < frame.top || drawn.bottom > frame.bottom;
     }).length"""
 
     with signed_in(browser, live_server, role="viewer", width=390) as page:
         page.goto(f"{live_server.url}/admin/errors/severityrule/")
         expect(page.locator("#result_list .field-says").first).to_contain_text("payment provider")
         assert page.evaluate(clipped) == 0
+        expect(page.get_by_text("at all*")).to_be_visible()
+        expect(page.get_by_text("…")).to_be_hidden()
+        page.goto(f"{live_server.url}/admin/errors/severitylevel/")
+        expect(page.locator("#result_list .field-means")).to_contain_text("several accounts meet it")
+        assert page.evaluate(clipped) == 0
+        label = "getComputedStyle(document.querySelector('.field-respond_within'), '::before').textTransform"
+        assert page.evaluate(label) == "none"  # "Respond within", not "Respond Within"
 
 
 def test_somebody_reads_an_issue_and_deals_with_it(browser: Browser, live_server: LiveServer) -> None:

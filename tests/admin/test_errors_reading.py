@@ -101,7 +101,7 @@ def test_a_sparkline_has_a_bar_for_each_hour_with_events(counts: list[int]) -> N
     ("counts", "words"),
     [
         ([0] * 24, "No events in the last 24 hours"),
-        ([*[0] * 23, 1], "1 event in the last 24 hours; the most, 1, in this hour"),
+        ([*[0] * 23, 1], "1 event in the last 24 hours, in this hour"),
         ([*[0] * 20, 5, 2, 0, 0], "7 events in the last 24 hours; the most, 5, 3 h ago"),
     ],
 )
@@ -116,6 +116,6 @@ def test_bars_of_a_week_stand_for_four_hours_and_lose_nothing() -> None:
     assert len(charts.per_bar(counts, week)) == 42
     assert sum(charts.per_bar(counts, week)) == sum(counts)
     drawn = charts.chart(counts, week, now=NOW)
-    assert "the most, 662, Wed 13 Jan 09:00 UTC until now" in drawn
+    assert "the most, 662, from Wed 13 Jan 09:00 UTC until now" in drawn
     assert "Wed 13 Jan 05:00 to 09:00 UTC: 646 events" in drawn
     assert drawn.count("<rect") == 42

@@ -184,6 +184,20 @@ def test_the_life_of_a_window_by_its_buttons(sign_in: SignIn) -> None:
     assert f"/admin/maintenance/window/{window.pk}/report/" in seen
 
 
+def test_a_window_that_is_over_says_by_whom_and_speaks_of_its_end_as_past(sign_in: SignIn) -> None:
+    client = sign_in("operator")
+    window = running_window(client, make_service())
+    running_page = said(client.get(page("window_change", window.pk)))
+    client.post(page("window_complete", window.pk), {})
+
+    over = said(client.get(page("window_change", window.pk)))
+
+    assert "Estimated end" in running_page
+    assert "Estimated end" not in over
+    assert "It was to end" in over
+    assert over.count("by operator-person") >= 3  # started, completed, and completed in the timeline
+
+
 def test_a_preview_shows_the_mail_and_posts_nothing(sign_in: SignIn) -> None:
     client = sign_in("operator")
     window = running_window(client, make_service())

@@ -8,6 +8,8 @@ from hashlib import blake2b
 from uuid import UUID
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +28,7 @@ from errors.models import (
     TagValue,
 )
 from errors.services import counting, merging, storing
+from errors.services.ticking import tick
 from errors.services.unpacking import Report, Waiting
 from tests.errors import support
 from tests.errors.support import BY, NOW, digested, put_in_spool
@@ -229,6 +232,55 @@ def test_the_title_is_that_of_the_latest_event_and_changes_once_a_minute() -> No
     assert title("order 3", 59) == "order 1"
     assert title("order 4", 61) == "order 4"
     assert title("order 5", 62) == "order 4"
+
+
+def test_the_title_of_a_burst_is_that_of_its_last_event_when_it_is_over() -> None:
+    project = support.project()
+
+    def title() -> str:
+        return Issue.objects.values_list("error_message", flat=True).get(project=project)
+
+    def burst(*numbers: int, seconds: int) -> None:
+        at = NOW + timedelta(seconds=seconds)
+        made = [support.event("BufferError", f"row {number}", at=at) for number in numbers]
+        reports = [support.envelope(support.item("event", each)) for each in made]
+        support.put_in_spool(project, *reports, at=at)
+        support.digest_all(at=at)
+
+    burst(1, 2, seconds=0)
+    burst(3, seconds=20)
+    assert title() == "row 2"
+    tick(now=support.clock(NOW + timedelta(seconds=34)))
+    assert title() == "row 2", "events come, the digest sees to it"
+
+    tick(now=support.clock(NOW + timedelta(seconds=35)))
+
+    assert title() == "row 3"
+    assert Issue.objects.filter(search__contains="row 3", headline_behind=False).exists()
+    assert tick(now=support.clock(NOW + timedelta(seconds=50)))["retitled"] == 0
+
+
+def test_the_title_is_written_once_a_minute_however_many_batches_there_are() -> None:
+    project = support.project()
+    written = 0
+    for second in range(0, 59, 4):
+        event = digested(error_message=f"order {second}", grouping_hash=b"0" * 16)
+        with CaptureQueriesContext(connection) as queries:
+            store(project, event, at=NOW + timedelta(seconds=second))
+            tick(now=support.clock(NOW + timedelta(seconds=second)))
+        written += sum('SET "error_type"' in query["sql"] for query in queries)
+
+    assert written == 0
+    assert Issue.objects.get(project=project).headline_behind
+
+
+def test_an_issue_whose_events_are_gone_keeps_its_title() -> None:
+    found = support.issue(events=0, headline_behind=True, latest_received_at=NOW)
+
+    tick(now=support.clock(NOW + timedelta(minutes=1)))
+
+    found.refresh_from_db()
+    assert (found.error_message, found.headline_behind) == ("broken", False)
 
 
 def test_an_older_report_that_comes_late_does_not_become_the_latest_event() -> None:

@@ -393,3 +393,21 @@ def test_a_script_s_report_without_message_and_type_is_odd() -> None:
 
 def test_numbers_that_json_cannot_write_are_not_stored() -> None:
     assert stored({"extra": {"a": math.pi, "b": 2**63}})["extra"] == {"a": math.pi, "b": 2**63}
+
+
+def test_fields_of_one_line_are_kept_without_the_white_space_around_them() -> None:
+    made = digested(
+        {
+            "tags": {" area\n": "\tcard payment \r\n", "blank": " \n"},
+            "release": " shop@1.2\n",
+            "environment": "live\n",
+            "server_name": "web-1\n",
+            "transaction": "\n/cart ",
+            "contexts": {"os": {"name": "Debian", "version": "12.11\n"}, "browser": {"name": "\n"}},
+        }
+    )
+
+    assert dict(made.tags) == {
+        "area": "card payment", "server_name": "web-1", "transaction": "/cart", "os": "Debian 12.11",
+    }  # fmt: skip
+    assert (made.release, made.environment) == ("shop@1.2", "live")

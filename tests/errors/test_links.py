@@ -1,6 +1,7 @@
 """Links in messages: narrow, expiring, and never followed by whoever only looks at them."""
 
 from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -12,7 +13,8 @@ from catalogue.models import Person
 from errors import links
 from errors.links import Step
 from errors.models import Issue
-from errors.services import issues, linked
+from errors.services import issues, linked, merging
+from sysops.access.actors import Actor
 from sysops.access.models import AuditEntry
 from sysops.access.roles import Role
 from tests.errors.support import BY, HOUR, MINUTE, NOW, issue, project
@@ -141,8 +143,29 @@ def test_what_was_done_already_is_said() -> None:
     token = link(row, Step.ACKNOWLEDGE, to=who)
     act(token)
 
-    with pytest.raises(linked.NotNow, match="acknowledged already"):
+    with pytest.raises(linked.Already, match="Already acknowledged by Grace, 12:31 UTC"):
         act(token)
+    with pytest.raises(linked.Already, match="by Grace, 13 January, 12:31 UTC"):
+        linked.look(token, at=NOW + timedelta(days=1))
+
+
+def test_who_did_it_already_is_called_as_people_call_them() -> None:
+    row, who, boss = issue(), person(), person("boss", role=Role.OPERATOR)
+    token = link(row, Step.RESOLVE, to=who)
+    issues.resolve(row, by=Actor.user("boss"), at=NOW + HOUR)
+
+    assert boss.name == "Boss"
+    with pytest.raises(linked.Already, match="Already resolved by Boss, 13:30 UTC"):
+        act(token, at=NOW + 2 * HOUR)
+
+
+def test_taking_what_one_has_already_says_since_when() -> None:
+    row, who = issue(), person()
+    token = link(row, Step.TAKE, to=who)
+    act(token)
+
+    with pytest.raises(linked.Already, match="Already with Grace, since 12:31 UTC"):
+        act(token, at=NOW + HOUR)
 
 
 def test_a_link_does_nothing_for_whoever_lost_the_right_since() -> None:
@@ -271,12 +294,51 @@ def page_of_taken(row: Issue, who: Person) -> str:
 
 
 def test_a_button_pressed_twice_says_that_it_is_done(client: Client) -> None:
-    page = page_of(issue(), Step.RESOLVE)
+    row = issue()
+    page = page_of(row, Step.RESOLVE)
 
-    assert client.post(page).status_code == 200
-    again = client.post(page)
-    assert again.status_code == 410
-    assert b"resolved already" in again.content
+    done = client.post(page)
+    for seen in (done, client.post(page), client.get(page)):
+        assert seen.status_code == 200
+        assert f'href="/admin/errors/issue/{row.pk}/change/"' in seen.content.decode()
+        assert "ValueError: broken" in unescape(seen.content.decode())
+        assert b"does not work" not in seen.content
+    assert b"Already resolved by Grace, " in client.get(page).content
+
+
+def test_a_refused_link_leads_to_its_issue(client: Client) -> None:
+    row, who = issue(), person()
+    old = "/errors/act/" + link(row, Step.RESOLVE, to=who, at=datetime.now(UTC) - timedelta(days=8))
+    back = page_of_taken(row, who)
+    Issue.objects.filter(pk=row.pk).update(clock_started_at=NOW + HOUR)
+
+    for url in (old, back):
+        seen = client.get(url)
+        assert (seen.status_code, f"/admin/errors/issue/{row.pk}/change/" in seen.content.decode()) == (410, True)
+
+
+def test_a_link_to_an_issue_that_was_merged_leads_to_what_it_is_part_of_now(client: Client) -> None:
+    home = project()
+    row, target = issue(home), issue(home)
+    page = page_of_taken(row, person())
+    merging.merge(target, [row], by=BY, at=datetime.now(UTC))
+
+    seen = client.get(page).content.decode()
+
+    assert f"It is part of issue {target.pk} now." in seen
+    assert f"/admin/errors/issue/{target.pk}/change/" in seen
+
+
+def test_of_a_restricted_project_the_pages_of_links_name_the_number_only(client: Client) -> None:
+    home = project("tide-vault", restricted=True)
+    row, who = issue(home), person(role=Role.ADMIN)
+    page = page_of_taken(row, who)
+
+    for seen in (client.get(page), client.post(page), client.post(page)):
+        text = unescape(seen.content.decode())
+        assert f"Issue {row.pk}" in text
+        assert "ValueError" not in text
+        assert "Tide-Vault" not in text
 
 
 def test_whoever_has_no_account_cannot_be_taken_for_one_of_the_same_name() -> None:

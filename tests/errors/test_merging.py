@@ -11,7 +11,8 @@ from alerting.models import Alert
 from errors import selectors
 from errors.models import Account, ActivityEntry, Event, Grouping, Issue
 from errors.rules import Status
-from errors.services import alarms, issues, merging, policy
+from errors.services import alarms, issues, merging, policy, telling
+from notifications.models import Message
 from notifications.rules import Level
 from sysops.access.models import AuditEntry
 from tests.errors.support import BY, DAY, HOUR, MINUTE, NOW, event, issue, project, published, report, stored_event
@@ -97,6 +98,34 @@ def test_the_alert_of_an_issue_that_was_merged_away_is_over() -> None:
     merging.merge(one, [other], by=BY, at=LATER)
 
     assert Alert.objects.get(key=alarms.issue_key(other.pk)).resolved_at == LATER
+
+
+@pytest.mark.parametrize("restricted", [False, True])
+def test_the_alert_of_an_issue_that_was_merged_away_says_where_it_lives_on(restricted: bool) -> None:
+    home = project(restricted=restricted)
+    one = issue(home, "LookupError", "no refund", severity="critical", at=NOW + HOUR)
+    other = issue(home, severity="critical")
+    telling.tell_worse(other, at=NOW)
+
+    merging.merge(one, [other], by=BY, at=LATER)
+
+    message = Message.objects.get(kind="alert.resolved")
+    name = "" if restricted else ": LookupError: no refund"
+    assert message.context["how"] == f"Part of issue {one.pk} now, which is still open{name}. Merged by ada."
+    assert "cknowledge" not in message.context["detail"]
+
+
+def test_the_alert_of_an_issue_that_was_merged_into_a_closed_one_says_so() -> None:
+    home = project()
+    one = issues.resolve(issue(home), by=BY, at=NOW)
+    other = issue(home, status="resolved")
+    alerting.fire(key=alarms.issue_key(other.pk), level=Level.CRITICAL, title="Look", at=NOW)
+
+    merging.merge(one, [other], by=BY, at=LATER)
+
+    assert Message.objects.get(kind="alert.resolved").context["how"] == (
+        f"Merged into issue {one.pk}, which is resolved, by ada."
+    )
 
 
 def test_ignored_until_so_many_more_stays_so_many_more() -> None:

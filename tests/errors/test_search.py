@@ -75,10 +75,23 @@ def test_an_asterisk_stands_for_any_text_and_everything_else_for_itself() -> Non
     assert terms("url:/cart")[0].pattern is None
 
 
+def test_an_asterisk_in_a_word_stands_for_any_text_unless_it_is_quoted() -> None:
+    assert terms("Time*out")[0].part == "time.*out"
+    assert terms("time*")[0].part == "time"
+    assert terms('"time*"')[0].part is terms("time")[0].part is terms("*")[0].part is None
+
+
+def test_a_name_in_quotes_is_text() -> None:
+    assert terms('"is:" "status:"') == [Term("", "is:", literal=True), Term("", "status:", literal=True)]
+
+
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
         ("is:broken", "open"),
+        ("is:", "Write is:open without a blank"),
+        ("timeout !is: open", "Write is:open"),
+        ("Status:", "Write status:unresolved"),
         ("status:closed", "resolved"),
         ("severity:critical,awful", "medium"),
         ("level:loud", "fatal"),

@@ -11,7 +11,7 @@ from catalogue.models import Person, Service, Team
 from errors import looks, selectors
 from errors.finding import is_overdue
 from errors.models import Attachment, Event, Feedback, HourCount, Issue, TagKey, TagValue
-from errors.search import NAMES, parse
+from errors.search import NAMES, BadQuery, parse
 from sysops.access.actors import Actor
 from sysops.access.principals import TokenPrincipal
 from sysops.access.roles import Role
@@ -122,6 +122,57 @@ def test_parts_of_words_are_found() -> None:
 
     assert found("timeout") == found("rea") == found("TE") == [timeout]
     assert found("timeoutt") == []
+
+
+def test_an_asterisk_in_a_word_stands_for_any_text() -> None:
+    timeout = issue(error_type="ReadTimeoutError", message="after 3.5 s")
+    other = issue(error_type="KeyError", message="4 * 5")
+
+    assert found("time*") == found("Read*Error") == found("*after*3.5") == [timeout]
+    assert found("read*key") == found("3?5*") == []
+    assert found('"4 *"') == found("!time*") == [other]
+    assert found("*") == [other]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("assignee:zed", "There is no person 'zed'. With issues here: ada, none."),
+        ("!assignee:zed", "There is no person 'zed'. With issues here: ada, none."),
+        ("service:zed", "There is no service 'zed'. With issues here: till."),
+    ],
+)
+def test_a_person_or_a_service_that_does_not_exist_is_refused_with_those_there_are(query: str, said: str) -> None:
+    till = Service.objects.create(slug="till", name="Till")
+    issue(project("web", service=till), assignee=Person.objects.create(slug="ada", name="Ada"))
+    Person.objects.create(slug="ben", name="Ben")
+    Service.objects.create(slug="idle", name="Idle")
+
+    with pytest.raises(BadQuery) as refused:
+        found(query)
+
+    assert str(refused.value) == said
+    assert found("assignee:Ben") == found("assignee:z*") == found("service:idle") == []
+
+
+def test_a_project_that_may_not_be_seen_is_refused_like_one_that_does_not_exist() -> None:
+    issue(project("web"))
+    issue(project("vault", restricted=True))
+    project("idle")
+    viewer = token(Role.VIEWER)
+
+    def said(query: str) -> str:
+        seen, projects = selectors.visible_issues(viewer), selectors.visible_projects(viewer)
+        with pytest.raises(BadQuery) as refused:
+            selectors.search_issues(seen, parse(query), now=NOW, projects=projects)
+        return str(refused.value)
+
+    assert said("project:vault") == "There is no project 'vault'. With issues here: web."
+    assert said("project:zed") == "There is no project 'zed'. With issues here: web."
+    idle = selectors.search_issues(
+        selectors.all_issues(), parse("project:idle"), now=NOW, projects=selectors.visible_projects(viewer)
+    )
+    assert list(idle) == []
 
 
 def test_wildcards_of_the_database_are_plain_characters() -> None:

@@ -12,10 +12,11 @@ from alerting.models import Alert
 from alerting.services import release_held
 from catalogue.models import Service
 from errors.message_links import links_for
-from errors.models import Announcement, Issue, SeverityRule
+from errors.models import Announcement, Issue, Project, SeverityRule
 from errors.rules import Severity
 from errors.services import bulletins, policy, telling
 from errors.services import issues as steps
+from errors.services.merging import merge
 from errors.services.projects import change_project
 from errors.services.ticking import tick
 from notifications.models import Message
@@ -380,7 +381,7 @@ def test_an_alert_of_a_restricted_project_names_neither_the_project_nor_how_ofte
     rest = Alert.objects.get(key=f"errors.critical:{home.pk}")
 
     assert first.title == f"Issue {made[0].pk} of a restricted project"
-    assert rest.title == f"1 more critical issue, Issue {made[3].pk} of a restricted project"
+    assert rest.title == f"Issue {made[3].pk} of a restricted project"
     told_of = str([*Alert.objects.values(), *Message.objects.values_list("context", flat=True)]).lower()
     for word in ("vault", "events so far", "accounts", "it low", "to ada"):
         assert word not in told_of, word
@@ -410,17 +411,77 @@ def test_the_subject_of_an_alert_names_its_service_and_its_project_once_where_th
     ]
 
 
-def test_one_more_critical_issue_is_called_by_its_name_and_several_are_counted() -> None:
-    home = project(name="Till")
-    for number in range(4):
-        arrive(home, digested("Error", f"number {number}", level="fatal"))
-    rest = Alert.objects.filter(key=f"errors.critical:{home.pk}")
-    assert rest.get().title == "1 more critical issue, Error: number 3 in Till"
+def storm(home: Project, count: int) -> list[Issue]:
+    """So many critical issues, the first three of which are alerts of their own."""
+    return [arrive(home, digested("Error", f"number {number}", level="fatal")) for number in range(count)]
 
-    made = [issue(home, "More", f"{number}", events=0, level="fatal") for number in range(2)]
+
+def rest_of(home: Project) -> Alert:
+    return Alert.objects.filter(key=f"errors.critical:{home.pk}").latest("pk")
+
+
+def test_one_more_critical_issue_is_told_as_that_issue_with_its_steps_and_once() -> None:
+    team("shop", "ada")
+    ada = person("ada")
+    ada.user = get_user_model().objects.create_superuser("ada", password="x")
+    ada.save()
+    home = project(name="Till")
+    found = storm(home, 4)[3]
+
+    message = Message.objects.latest("pk")
+
+    assert subject(message) == "Critical: Error: number 3 in Till"
+    assert message.context["url"] == f"/admin/errors/issue/{found.pk}/change/"
+    assert "So far: 1 event." in str(message.context["detail"])
+    assert "acknowledge_url" in links_for(message.context, person=ada.pk, at=NOW)
+    assert told(NOW) == 0, "its alert told of it"
+
+
+def test_several_more_critical_issues_are_counted_and_listed_without_those_that_have_an_alert() -> None:
+    home = project(name="Till")
+    storm(home, 4)
+    made = [issue(home, "More", f"{number}", events=0, level="fatal") for number in range(12)]
     grow_all(made, digested("More", level="fatal"), at=NOW, new=True)
 
-    assert rest.get().title == "2 more critical issues in Till"
+    rest = rest_of(home)
+    assert rest.title == "13 more critical issues in Till"
+    assert rest.path == f"/admin/errors/issue/?project__id__exact={home.pk}&severity=critical"
+    lines = [line for line in rest.detail.splitlines() if line.startswith("- ")]
+    assert lines == ["- Error: number 3", *(f"- More: {number}" for number in range(9)), "- and 3 more"]
+    assert kinds() == ["alert.raised"] * 4
+
+
+def test_the_alert_of_the_rest_ends_with_its_own_issues_whatever_waits_besides() -> None:
+    home = project(name="Till")
+    made = storm(home, 5)
+
+    steps.resolve(made[3], by=BY, at=NOW + MINUTE)
+    told(NOW + MINUTE)
+    assert (rest_of(home).title, rest_of(home).resolved_at) == ("Error: number 4 in Till", None)
+    count = rest_of(home).count
+    told(NOW + 2 * MINUTE)
+    assert rest_of(home).count == count, "nothing has changed"
+
+    steps.resolve(made[4], by=BY, at=NOW + 3 * MINUTE)
+    told(NOW + 3 * MINUTE)
+
+    assert rest_of(home).resolved_at == NOW + 3 * MINUTE
+    assert Alert.objects.filter(key__startswith="errors.issue:", resolved_at=None).count() == 3
+
+
+def test_a_message_that_ends_an_alert_asks_for_no_step() -> None:
+    home = project()
+    for each in storm(home, 4):
+        steps.resolve(each, by=BY, at=NOW + MINUTE)
+    told(NOW + MINUTE)
+
+    ended = Message.objects.filter(kind="alert.resolved")
+
+    assert ended.count() == 4
+    for message in ended:
+        said = fill(shipped_words("alert.resolved"), message.context, zone="UTC")
+        assert "cknowledge" not in said.text
+        assert "cknowledge" not in said.html
 
 
 def test_an_alert_that_ends_because_it_is_not_critical_any_more_says_what_it_is_now() -> None:
@@ -435,6 +496,23 @@ def test_an_alert_that_ends_because_it_is_not_critical_any_more_says_what_it_is_
         assert "No longer critical: ada made it low." in text
         assert "https://x/act" not in text
         assert "need not do anything" not in text
+
+
+def test_an_alert_that_lives_on_in_another_issue_is_not_called_over() -> None:
+    home = project(name="Till")
+    one = arrive(home, digested("LookupError", "no refund", level="fatal"))
+    other = arrive(home, digested("OSError", level="fatal"))
+    merge(one, [other], by=BY, at=NOW + MINUTE)
+
+    message = Message.objects.get(kind="alert.resolved")
+    said = fill(shipped_words("alert.resolved"), message.context, zone="UTC")
+
+    assert said.subject == "Merged: OSError: broken in Till"
+    for text in (said.text, said.html):
+        assert f"Part of issue {one.pk} now, which is still open: LookupError: no refund." in text
+        assert "This is part of another issue now" in text
+        assert "need not do anything" not in text
+        assert "This is over" not in text
 
 
 def test_an_alert_that_is_over_needs_nobody_and_offers_no_step() -> None:

@@ -264,7 +264,7 @@ def test_a_place_that_comes_up_and_refuses_is_not_said_to_have_messages_waiting(
     room = make_channel("room", "place", Level.INFO)
     place.cannot_open = SendError("Nobody answers.", whole_channel=True)
     notice(clock)
-    assert "waits." in people._channels()[0].detail
+    assert "waits." in people.unreached()[0].detail
 
     place.cannot_open, place.fails = None, lambda letter: SendError("404 Not Found", permanent=True)
     clock.forward(timedelta(hours=1))
@@ -272,7 +272,7 @@ def test_a_place_that_comes_up_and_refuses_is_not_said_to_have_messages_waiting(
 
     room.refresh_from_db()
     assert (room.failing_since, room.refuses, room.last_error) == (AT, True, "404 Not Found")
-    assert "404 Not Found What it should send is given up." in people._channels()[0].detail
+    assert "404 Not Found. What it should send is given up." in people.unreached()[0].detail
 
 
 def test_one_bad_mailbox_does_not_make_the_mail_server_failing(
