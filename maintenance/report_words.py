@@ -57,11 +57,18 @@ def lines(report: Report, *, zone: str) -> Iterator[str]:
         yield part.title
         for label, value in part.facts:
             yield f"  {label}: {value}"
-        for row in part.rows:
-            yield "  " + "  ".join(row)
+        yield from _table(part)
         for more in (part.note, part.raw):
             if more:
                 yield f"  {more}"
+
+
+def _table(part: Part) -> Iterator[str]:
+    """The rows below their heads, in columns."""
+    table = [tuple(" ".join(cell.split()) for cell in row) for row in (part.head, *part.rows)] if part.rows else []
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _times(times: Report, zone: ZoneInfo) -> Part:

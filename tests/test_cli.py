@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -114,6 +115,19 @@ def test_without_a_database_it_says_what_to_do(tmp_path: Path, cli: Cli) -> None
 
     assert done.returncode == 2
     assert "make up" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["errors", "list"], ["windows"], ["backups"], ["audit", "verify"], ["health"]])
+def test_before_the_first_start_is_over_it_says_so_in_one_line(
+    cli: Cli, child_environ: dict[str, str], words: list[str]
+) -> None:
+    empty = urlsplit(child_environ["SYSOPS_DATABASE_URL"])._replace(path="/postgres").geturl()
+
+    done = cli(*words, SYSOPS_DATABASE_URL=empty)
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: The database is not prepared yet; `sysops up`")
+    assert "Traceback" not in done.stderr
 
 
 def test_a_wrong_setting_is_one_clear_line(cli: Cli) -> None:

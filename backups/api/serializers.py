@@ -12,6 +12,7 @@ from backups.rules import BackupType, RestoreStatus, Rung, Status, VerificationS
 from catalogue.models import Service
 from sysops.access import driver_settings as secrets
 from sysops.api.forms import Form
+from sysops.api.serializers import Named
 
 # The contract knows four words; "could not verify" is not yet verified, and the detail says why.
 CONTRACT_VERIFICATION = {
@@ -331,7 +332,7 @@ class SourceSerializer(serializers.ModelSerializer[Source]):
 class BackupIn(Form):
     """What to back up, and how much of it."""
 
-    source = serializers.SlugRelatedField(  # type: ignore[assignment]
+    source = Named(  # type: ignore[assignment]
         slug_field="slug", queryset=Source.objects.select_related("policy")
     )
     backup_type = serializers.ChoiceField([t.value for t in BackupType])
@@ -374,8 +375,8 @@ class SourceIn(Form):
     name = serializers.CharField(max_length=200)
     engine = serializers.CharField(max_length=60)
     settings = serializers.DictField(help_text="As the engine's schema says; see backup-engines")
-    policy = serializers.SlugRelatedField(slug_field="slug", queryset=Policy.objects.all(), required=False)
-    service = serializers.SlugRelatedField(slug_field="slug", queryset=Service.objects.all(), required=False)
+    policy = Named(slug_field="slug", queryset=Policy.objects.all(), required=False)
+    service = Named(slug_field="slug", queryset=Service.objects.all(), required=False)
 
 
 class SourceChange(Form):
@@ -385,8 +386,8 @@ class SourceChange(Form):
     settings = serializers.DictField(
         required=False, help_text="All of them, as the engine's schema says; a secret given as the mask stays as it was"
     )
-    policy = serializers.SlugRelatedField(slug_field="slug", queryset=Policy.objects.all(), required=False)
-    service = serializers.SlugRelatedField(
+    policy = Named(slug_field="slug", queryset=Policy.objects.all(), required=False)
+    service = Named(
         slug_field="slug",
         queryset=Service.objects.all(),
         required=False,

@@ -18,7 +18,7 @@ from catalogue.rota import parse_moment
 from catalogue.services import oncall
 from sysops.api.forms import Form
 from sysops.api.problems import Conflict, invalid
-from sysops.api.serializers import Id
+from sysops.api.serializers import Id, Named
 from sysops.api.views import View
 
 LONGEST_LOOK_DAYS = 92
@@ -56,7 +56,7 @@ class RotationSerializer(Form):
     """People who take turns."""
 
     name = serializers.CharField(max_length=100)
-    people = serializers.SlugRelatedField(
+    people = Named(
         slug_field="slug", queryset=Person.objects.all(), many=True, help_text="In the order of their turns."
     )
     starts_on = serializers.DateField(help_text="The day of the first handover.")
@@ -77,7 +77,7 @@ class OverrideSerializer(Form):
     """Somebody on call instead of whoever the rota names."""
 
     id = Id()
-    person = serializers.SlugRelatedField(slug_field="slug", queryset=Person.objects.all())
+    person = Named(slug_field="slug", queryset=Person.objects.all())
     starts_at = serializers.DateTimeField()
     ends_at = serializers.DateTimeField()
     reason = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")

@@ -9,7 +9,7 @@ from catalogue.models import ContactAddress, Environment, Host, Person, Service,
 from catalogue.rules import LONGEST_ADDRESS, TIERS
 from catalogue.services import Row
 from sysops.api.forms import Form, OnlyKnown
-from sysops.api.serializers import Id, ModelSerializer
+from sysops.api.serializers import Id, ModelSerializer, Named
 
 
 class _Named(OnlyKnown[Row], ModelSerializer[Row]):
@@ -47,9 +47,7 @@ class HostSerializer(OnlyKnown[Host], ModelSerializer[Host]):
         help_text="The machine's own name, as its worker gives it.",
         error_messages={"invalid": str(rules.host_name_problem(""))},
     )
-    environment = serializers.SlugRelatedField(
-        slug_field="slug", queryset=Environment.objects.all(), allow_null=True, required=False
-    )
+    environment = Named(slug_field="slug", queryset=Environment.objects.all(), allow_null=True, required=False)
 
     class Meta:
         model = Host
@@ -67,9 +65,10 @@ class ContactSerializer(OnlyKnown[ContactAddress], ModelSerializer[ContactAddres
 class PersonSerializer(_Named[Person]):
     """Somebody who can be reached."""
 
-    user = serializers.SlugRelatedField(
+    user = Named(
         slug_field="username",
         queryset=get_user_model().objects.all(),
+        tells=False,
         allow_null=True,
         required=False,
         help_text="The account this person signs in with.",
@@ -90,10 +89,8 @@ class PersonSerializer(_Named[Person]):
 class TeamSerializer(_Named[Team]):
     """People who own services together. Who leads it is one of its members."""
 
-    lead = serializers.SlugRelatedField(
-        slug_field="slug", queryset=Person.objects.all(), allow_null=True, required=False
-    )
-    members = serializers.SlugRelatedField(slug_field="slug", queryset=Person.objects.all(), many=True, required=False)
+    lead = Named(slug_field="slug", queryset=Person.objects.all(), allow_null=True, required=False)
+    members = Named(slug_field="slug", queryset=Person.objects.all(), many=True, required=False)
 
     class Meta:
         model = Team
@@ -104,15 +101,9 @@ class ServiceSerializer(_Named[Service]):
     """What users depend on. Its state is set by maintenance and checks, not here."""
 
     tier = serializers.IntegerField(min_value=min(TIERS), max_value=max(TIERS), required=False)
-    owner_team = serializers.SlugRelatedField(
-        slug_field="slug", queryset=Team.objects.all(), allow_null=True, required=False
-    )
-    environment = serializers.SlugRelatedField(
-        slug_field="slug", queryset=Environment.objects.all(), allow_null=True, required=False
-    )
-    depends_on = serializers.SlugRelatedField(
-        slug_field="slug", queryset=Service.objects.all(), many=True, required=False
-    )
+    owner_team = Named(slug_field="slug", queryset=Team.objects.all(), allow_null=True, required=False)
+    environment = Named(slug_field="slug", queryset=Environment.objects.all(), allow_null=True, required=False)
+    depends_on = Named(slug_field="slug", queryset=Service.objects.all(), many=True, required=False)
 
     class Meta:
         model = Service

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from catalogue import services
 from catalogue.documents import FIELDS, KEYS, BadDocument
 from catalogue.services import transfer
-from sysops.api.problems import Conflict, invalid
+from sysops.api.problems import GENERAL, Conflict, invalid
 from sysops.api.views import View
 
 
@@ -75,7 +75,7 @@ class CatalogueView(View):
         try:
             outcome = transfer.import_catalogue(request.data, by=self.actor(), at=timezone.now(), **flags)
         except BadDocument as exc:
-            raise invalid({name or "non_field_errors": text for name, text in exc.problems.items()}) from None
+            raise invalid({name or GENERAL: text for name, text in exc.problems.items()}) from None
         except services.Overtaken as exc:
             raise Conflict(str(exc)) from None
         return Response(OutcomeSerializer(outcome).data)

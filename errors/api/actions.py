@@ -12,7 +12,6 @@ from rest_framework.response import Response
 
 from catalogue.models import Person
 from errors import selectors
-from errors.api.named import Named
 from errors.api.refused import refused
 from errors.api.serializers import ActivitySerializer, IssueDetailSerializer, shown
 from errors.models import Grouping, Issue
@@ -22,6 +21,7 @@ from errors.services import merging
 from sysops.access.actors import Actor
 from sysops.api.forms import Form, Moment, Nothing
 from sysops.api.problems import CONTENT_TYPE, invalid
+from sysops.api.serializers import Named
 from sysops.kernel.clock import utc_now
 
 CONFLICT = (409, CONTENT_TYPE)

@@ -14,7 +14,7 @@ from errors import selectors
 from errors.models import CheckIn, Feedback, Project, SessionCount
 from sysops.api.filters import FilterSet
 from sysops.api.serializers import Id
-from sysops.api.views import ReadViewSet
+from sysops.api.views import ReadViewSet, nothing_called
 
 M = TypeVar("M", bound=models.Model)
 
@@ -78,9 +78,10 @@ class OfProject(ReadViewSet[M]):
     filterset_class = FilterSet
 
     def project(self) -> Project:
-        found = selectors.visible_projects(self.request.user).filter(slug=self.kwargs["slug"]).first()
+        slug = self.kwargs["slug"]
+        found = selectors.visible_projects(self.request.user).filter(slug=slug).first()
         if found is None:
-            raise Http404("There is no such error project.")
+            raise Http404(nothing_called(Project, slug))
         return found
 
 

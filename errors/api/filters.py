@@ -62,7 +62,7 @@ class IssueFilter(FilterSet):
 
     def found(self, rows: QuerySet[Issue], _: str, text: str) -> QuerySet[Issue]:
         try:
-            return search_issues(rows, parse(text), now=utc_now())
+            return search_issues(rows, parse(text), now=utc_now(), projects=visible_projects(self.request.user))
         except BadQuery as exc:
             raise invalid({"q": str(exc)}) from None
 

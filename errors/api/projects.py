@@ -13,7 +13,6 @@ from rest_framework.response import Response
 
 from catalogue.models import Environment, Service
 from errors import project_rules, selectors
-from errors.api.named import Named
 from errors.api.refused import refused
 from errors.models import Key, Project
 from errors.services import projects as services
@@ -21,8 +20,8 @@ from sysops.access.models import ApiToken
 from sysops.access.rights import has_right
 from sysops.api.filters import FilterSet, Flag, Name
 from sysops.api.forms import Form
-from sysops.api.serializers import Id
-from sysops.api.views import MOST_DIGITS, ReadViewSet
+from sysops.api.serializers import Id, Named
+from sysops.api.views import MOST_DIGITS, ReadViewSet, nothing_called
 from sysops.kernel.clock import utc_now
 
 MOST_PER_MINUTE = 10_000_000
@@ -144,7 +143,9 @@ class ProjectChange(Form):
     )
     scrub_personal_data = serializers.BooleanField(required=False)
     restricted = serializers.BooleanField(required=False, help_text="Only its readers, and admins, see its errors")
-    readers = Named(slug_field="username", queryset=get_user_model().objects.all(), many=True, required=False)
+    readers = Named(
+        slug_field="username", queryset=get_user_model().objects.all(), tells=False, many=True, required=False
+    )
     reader_tokens = serializers.ListField(child=TokenId(), required=False, help_text="Ids of tokens")
 
 
@@ -234,9 +235,10 @@ class KeyViewSet(ReadViewSet[Key]):
     filterset_class = FilterSet
 
     def project(self) -> Project:
-        found = selectors.visible_projects(self.request.user).filter(slug=self.kwargs["slug"]).first()
+        slug = self.kwargs["slug"]
+        found = selectors.visible_projects(self.request.user).filter(slug=slug).first()
         if found is None:
-            raise Http404
+            raise Http404(nothing_called(Project, slug))
         return found
 
     def get_queryset(self) -> QuerySet[Key]:
@@ -258,7 +260,7 @@ class KeyViewSet(ReadViewSet[Key]):
         known = pk.isascii() and pk.isdigit() and len(pk) <= MOST_DIGITS
         row = self.get_queryset().filter(pk=pk).first() if known else None
         if row is None:
-            raise Http404
+            raise Http404(nothing_called(Key, pk))
         given = KeyChange.validated(request.data, partial=True)
         with refused():
             row = services.change_key(row, given, by=self.actor(), at=utc_now())

@@ -11,7 +11,6 @@ from rest_framework.response import Response
 
 from catalogue.models import Person, Service, Team
 from errors import selectors
-from errors.api.named import Named
 from errors.api.refused import refused
 from errors.models import AssignmentRule, Project, SeverityLevel, SeverityRule
 from errors.models.issues import SEVERITIES
@@ -19,7 +18,7 @@ from errors.rules import Severity
 from errors.services import rulebook
 from sysops.api.filters import FilterSet, Flag
 from sysops.api.forms import Form
-from sysops.api.serializers import Id
+from sysops.api.serializers import Id, Named
 from sysops.api.views import NumberedViewSet, ReadViewSet
 from sysops.kernel.clock import utc_now
 
@@ -78,6 +77,7 @@ class SeverityRuleChange(Form):
     project = Named(
         slug_field="slug",
         queryset=Project.objects.filter(deleted_at=None),
+        tells=False,
         allow_null=True,
         required=False,
         help_text="null: all",
@@ -142,7 +142,11 @@ class AssignmentRuleChange(Form):
     )
     enabled = serializers.BooleanField(required=False)
     project = Named(
-        slug_field="slug", queryset=Project.objects.filter(deleted_at=None), allow_null=True, required=False
+        slug_field="slug",
+        queryset=Project.objects.filter(deleted_at=None),
+        tells=False,
+        allow_null=True,
+        required=False,
     )
     service = Named(slug_field="slug", queryset=Service.objects.all(), allow_null=True, required=False)
     path = serializers.CharField(

@@ -6,6 +6,8 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from email.header import Header
+from email.message import Message
 from email.utils import formataddr, parseaddr
 from ipaddress import ip_address
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -22,6 +24,9 @@ from sysops.kernel.within import within
 TIMEOUT_SECONDS = 10  # for one answer
 WHOLE_SECONDS = 30.0  # for a whole letter, or for signing in: a server may drip its answers
 FAREWELL_SECONDS = 5.0
+LONGEST_SUBJECT = 120  # characters; what lists of mails show ends sooner
+LONGEST_LINE = 76  # of a header with encoded words (RFC 2047)
+LONGEST_WORD = 60  # one that is longer would begin a line of its own, leaving the first one empty
 LONGEST_NAME = 64  # encoded it is one word on one line, and a line of more than 998 characters is refused
 PORTS = {"none": 25, "starttls": 587, "tls": 465}
 NOT_CONFIGURED = (
@@ -146,7 +151,28 @@ def mail_server(settings: Mapping[str, object]) -> MailServer:
     )
 
 
-def written(letter: Letter, *, sender: str) -> EmailMultiAlternatives:
+class Mail(EmailMultiAlternatives):
+    """Django's, with a subject that is folded once, counting "Subject: ". Django folds it without, and python again,
+    which leaves an empty first line, or single words on lines of their own."""
+
+    def message(self) -> Message:  # type: ignore[override]  # the stubs describe a later Django
+        """The mail as it is handed in."""
+        made = super().message()
+        made.policy = made.policy.clone(max_line_length=LONGEST_LINE)
+        made.replace_header("Subject", _subject(str(self.subject)))
+        return made
+
+
+def _subject(text: str) -> Header:
+    """The subject as a header: as it is where that can be read and folded between words, else in encoded words."""
+    if len(text) > LONGEST_SUBJECT:
+        end = "..." if text.isascii() else "…"
+        text = text[: LONGEST_SUBJECT - len(end)].rstrip() + end
+    plain = text.isascii() and "=?" not in text and all(len(word) <= LONGEST_WORD for word in text.split(" "))
+    return Header(text, "us-ascii" if plain else "utf-8", header_name="Subject")
+
+
+def written(letter: Letter, *, sender: str) -> Mail:
     """The letter as a mail: text and HTML, with an id that stays the same however often it is sent."""
     domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
     headers = {
@@ -162,7 +188,7 @@ def written(letter: Letter, *, sender: str) -> EmailMultiAlternatives:
             "List-Unsubscribe": f"<{letter.unsubscribe_url}>",
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         }
-    mail = EmailMultiAlternatives(
+    mail = Mail(
         letter.subject,
         letter.text,
         sender,

@@ -1,14 +1,14 @@
 """Filters and orderings that refuse what they do not know, instead of answering as if it had not been asked."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
 import django_filters
 from django.db import models
 from django.db.models import QuerySet
-from django.forms import CharField, Field
+from django.forms import CharField, ChoiceField, Field
 from django.forms import ValidationError as FormValidationError
 from django.utils.dateparse import parse_datetime
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 
 from sysops.api.pagination import CURSOR, PAGE_SIZE, complete_ordering
 from sysops.api.problems import invalid
+from sysops.api.serializers import choose_from, there_is_no
 
 __all__ = ["FilterSet", "Flag", "Moment", "Name", "StrictFilterBackend", "StrictOrdering", "period"]
 
@@ -75,7 +76,8 @@ class Moment(django_filters.Filter):
 
 @extend_schema_field(OpenApiTypes.STR)
 class Name(django_filters.Filter):
-    """One of the names (slugs) of the related rows: `Name(Service, to="slug")`; an unknown one is a 400."""
+    """One of the names (slugs) of the related rows: `Name(Service, to="slug")`; an unknown one is a 400 that tells
+    which there are. Not for rows that whoever asks may not see all of."""
 
     field_class = CharField
 
@@ -86,11 +88,11 @@ class Name(django_filters.Filter):
     def filter(self, qs: QuerySet[models.Model], value: str) -> QuerySet[models.Model]:
         if value in ("", None):
             return qs
-        row = self.related._default_manager.filter(**{self.to: value}).first()
+        rows = self.related._default_manager.all()
+        row = rows.filter(**{self.to: value}).first()
         if row is None:
-            kind = self.related._meta.verbose_name
             own = next(name for name, known in self.parent.filters.items() if known is self)
-            raise invalid({own: f"There is no {kind} {value!r}."})
+            raise invalid({own: there_is_no(rows, value, by=self.to)})
         return qs.filter(**{self.field_name: row})
 
 
@@ -105,6 +107,15 @@ def period(field_name: str) -> dict[str, django_filters.Filter]:
 
 class StrictFilterBackend(DjangoFilterBackend):
     """django-filter, with unknown, doubled and empty parameters refused by name."""
+
+    def get_filterset(self, request: Request, queryset: QuerySet[M], view: APIView) -> FilterSet | None:
+        found: FilterSet | None = super().get_filterset(request, queryset, view)
+        for field in found.form.fields.values() if found is not None else ():
+            if isinstance(field, ChoiceField):
+                choices: Iterable[tuple[object, object]] = field.choices  # type: ignore[assignment]
+                known = choose_from(value for value, _ in choices).replace("%", "%%")
+                field.error_messages["invalid_choice"] = f"{known}; not '%(value)s'."
+        return found
 
     def filter_queryset(self, request: Request, queryset: QuerySet[M], view: APIView) -> QuerySet[M]:
         if getattr(view, "action", "list") != "list":

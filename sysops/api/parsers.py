@@ -9,7 +9,7 @@ from django.conf import settings
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
-from sysops.api.problems import TooLarge, invalid
+from sysops.api.problems import GENERAL, TooLarge, invalid
 
 
 class JSONParser(BaseParser):
@@ -38,7 +38,7 @@ class JSONParser(BaseParser):
             raise ParseError("The body must be a JSON object.")
         bad = {str(name): text for name, item in value.items() if (text := _unstorable([name, item]))}
         if bad:
-            raise invalid({name if not _unstorable(name) else "non_field_errors": text for name, text in bad.items()})
+            raise invalid({name if not _unstorable(name) else GENERAL: text for name, text in bad.items()})
         return value
 
 

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from django.core.exceptions import NON_FIELD_ERRORS, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.core.exceptions import SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -22,6 +22,8 @@ CONTENT_TYPE = "application/problem+json"
 API_ROOT = "/api/"
 NO_DATABASE = "The database does not answer. Try again in a few seconds."
 TRY_AGAIN_AFTER = 5  # seconds
+NOTHING_HERE = "There is nothing at this address."
+GENERAL = "non_field_errors"  # what is wrong with no field in particular
 # SQLSTATEs of a connection that was refused or is gone: class 08, shutdown and restart, no connection left. Refused
 # and lost ones have none at all mostly; time-outs of locks and statements have others.
 _CONNECTION_STATES = ("08", "57P", "53300")
@@ -84,8 +86,16 @@ def handler(exc: Exception, context: Mapping[str, object]) -> Response | None:
         errors = _by_field(known.detail)
         body = problem(code, _summary(errors), errors=errors, **extra)
     else:
-        body = problem(code, str(known.detail), **extra)
+        detail = _possible(context) if isinstance(known, exceptions.MethodNotAllowed) else str(known.detail)
+        body = problem(code, detail, **extra)
     return Response(body, status=code, headers=headers, content_type=CONTENT_TYPE)
+
+
+def _possible(context: Mapping[str, object]) -> str:
+    """What can be sent to the address instead; DRF puts the same into the header Allow."""
+    asked = getattr(context.get("request"), "method", None)
+    methods = ", ".join(getattr(context.get("view"), "allowed_methods", ()))
+    return f"{asked} is not possible here. Possible: {methods}."
 
 
 def _known(exc: Exception) -> exceptions.APIException | None:
@@ -93,7 +103,7 @@ def _known(exc: Exception) -> exceptions.APIException | None:
         case exceptions.APIException():
             return exc
         case Http404():
-            return exceptions.NotFound(str(exc) or None)
+            return exceptions.NotFound(str(exc) or NOTHING_HERE)
         case DjangoPermissionDenied():
             return exceptions.PermissionDenied(str(exc) or None)
         case DjangoValidationError():
@@ -130,19 +140,17 @@ def _by_field(detail: object, name: str = "") -> dict[str, list[str]]:
     if isinstance(detail, Mapping):
         found: dict[str, list[str]] = {}
         for key, value in detail.items():
-            found.update(_by_field(value, f"{name}.{key}" if name else str(key)))
+            part = GENERAL if key == NON_FIELD_ERRORS else str(key)
+            found.update(_by_field(value, f"{name}.{part}" if name else part))
         return found
     if isinstance(detail, list) and any(isinstance(item, Mapping | list) for item in detail):
         return _by_field({str(n): item for n, item in enumerate(detail) if item}, name)
     texts = detail if isinstance(detail, list) else [detail]
-    return {name or "non_field_errors": [str(text) for text in texts]}
+    return {name or GENERAL: [str(text) for text in texts]}
 
 
 def _summary(errors: Mapping[str, list[str]]) -> str:
-    first = [
-        f"{name}: {' '.join(texts)}" if name != "non_field_errors" else " ".join(texts)
-        for name, texts in errors.items()
-    ]
+    first = [f"{name}: {' '.join(texts)}" if name != GENERAL else " ".join(texts) for name, texts in errors.items()]
     return "; ".join(first[:5])
 
 
@@ -168,7 +176,7 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     """Django's handler404."""
     if not request.path.startswith(API_ROOT):
         return defaults.page_not_found(request, exception or Http404())
-    return _answer(404, "There is nothing at this address.")
+    return _answer(404, NOTHING_HERE)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

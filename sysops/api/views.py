@@ -17,8 +17,9 @@ from sysops.api.idempotency import HEADER, answered_once
 from sysops.api.permissions import PUBLIC, HasRight
 from sysops.api.problems import invalid
 from sysops.api.renderers import FirstUnlessAsked
+from sysops.api.serializers import LONGEST_QUOTED
 
-__all__ = ["PUBLIC", "Guarded", "NumberedViewSet", "ReadViewSet", "View"]
+__all__ = ["PUBLIC", "Guarded", "NumberedViewSet", "ReadViewSet", "View", "nothing_called"]
 
 M = TypeVar("M", bound=models.Model)
 MOST_DIGITS = 18  # fits a bigint; Python refuses to read thousands of digits as a number
@@ -49,6 +50,12 @@ class Guarded(APIView):
         return request_actor(self.request)
 
 
+def nothing_called(model: type[models.Model], given: object) -> str:
+    """What a 404 says of the row that was asked for; the same whether it is not there or not to be seen."""
+    text = str(given)[:LONGEST_QUOTED]
+    return f"There is no {model._meta.verbose_name} {text if text.isascii() and text.isdigit() else repr(text)}."
+
+
 class View(Guarded):
     """An endpoint that is no list of rows: `rights = {"get": "health.view"}` by method."""
 
@@ -60,6 +67,13 @@ class ReadViewSet(Guarded, ListModelMixin, RetrieveModelMixin, GenericViewSet[M]
     lookup_value_regex = "[^/]+"
     ordering_fields: ClassVar[tuple[str, ...] | dict[str, str]] = ()
 
+    def get_object(self) -> M:
+        try:
+            return super().get_object()
+        except Http404:
+            given = self.kwargs[self.lookup_url_kwarg or self.lookup_field]
+            raise Http404(nothing_called(self.get_queryset().model, given)) from None
+
 
 class NumberedViewSet(ReadViewSet[M]):
     """Rows by number. Ids are opaque to clients; whatever is no key of ours is simply not there."""
@@ -67,5 +81,5 @@ class NumberedViewSet(ReadViewSet[M]):
     def get_object(self) -> M:
         given = str(self.kwargs["pk"])
         if not (given.isascii() and given.isdigit()) or len(given) > MOST_DIGITS:
-            raise Http404
+            raise Http404(nothing_called(self.get_queryset().model, given))
         return super().get_object()

@@ -18,6 +18,8 @@ NO_DATABASE = (
     "SYSOPS_DATABASE_URL is not set and no `sysops up` is running on {data_dir}: "
     "start it (make up), or name the database or SYSOPS_DATA_DIR"
 )
+NOT_PREPARED = "The database is not prepared yet; `sysops up` (or `python manage.py sysops_prepare`) does that"
+_NO_SUCH = ("42P01", "42703")  # SQLSTATEs: the table, or the column, is not there
 
 
 class Failed(click.ClickException):
@@ -41,12 +43,16 @@ def needs_django(command: Callable[P, R]) -> Callable[P, R]:
         import django
 
         django.setup()
-        from django.db import OperationalError
+        from django.db import OperationalError, ProgrammingError
 
         try:
             return command(*args, **kwargs)
         except OperationalError as exc:
             raise Failed(f"The database does not answer: {exc}") from None
+        except ProgrammingError as exc:
+            if getattr(exc.__cause__, "sqlstate", None) in _NO_SUCH:
+                raise Failed(NOT_PREPARED) from None
+            raise
 
     return prepared
 

@@ -1,12 +1,15 @@
 """`sysops up`, `health`, `token` and `audit`."""
 
 import sys
+from contextlib import suppress
 from datetime import timedelta
 
 import click
 
 from sysops import env
 from sysops.cli.base import Failed, json_option, needs_django, person, show
+
+LOOK_SECONDS = 1.0
 
 
 @click.command()
@@ -28,10 +31,28 @@ def health(as_json: bool) -> None:
     """What is up and what is not. Exit code 1 when unhealthy."""
     from monitoring.selectors import health as measured
 
+    _refuse_unprepared()
     found = measured(detail=True)
     show(found, as_json=as_json, text=lambda: _health_text(found))
     if found["status"] == "unhealthy":
         sys.exit(1)
+
+
+def _refuse_unprepared() -> None:
+    """Raises ProgrammingError where the tables are missing; what else is wrong with the database, health tells."""
+    from django.db import OperationalError, connection
+
+    from sysops.access.models import ApiToken
+    from sysops.kernel.within import within
+
+    def look() -> None:
+        try:
+            ApiToken.objects.exists()
+        finally:
+            connection.close()  # it is that of this thread
+
+    with suppress(OperationalError, TimeoutError):
+        within(LOOK_SECONDS, look, name="tables")
 
 
 def _health_text(found: dict[str, object]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from errors.sla import is_late
 from sysops.kernel.words import span_words, utc_words
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _MESSAGE = 100  # characters in a list
 _TAG_VALUES = 5
+OPEN = ("unresolved", "acknowledged")
 
 
 def harmless(text: str) -> str:
@@ -23,13 +25,40 @@ def harmless(text: str) -> str:
     )
 
 
-def line(issue: "Issue", *, now: datetime) -> str:
-    """An issue in one line: its number, severity, status, how often and when last, and what it says."""
+def line(issue: "Issue", *, now: datetime, names: Mapping[str, str]) -> str:
+    """An issue in one line: its number, severity, status, how often and when last, and what it says.
+
+    `names`: what those are called who responded.
+    """
     title = " ".join(harmless(str(issue)).split())
-    who = f", {harmless(issue.assignee.name)}" if issue.assignee else ""
     ago = span_words((now - issue.last_seen).total_seconds())
     shown = title if len(title) <= _MESSAGE else title[: _MESSAGE - 1] + "…"
-    return f"{issue.pk}  {issue.severity} {issue.status}{who}  {issue.event_count}×, last {ago} ago  {shown}"
+    facts = f"{issue.severity} {issue.status}{_whose(issue, names)}{_left(issue, now=now)}"
+    return f"{issue.pk}  {facts}  {issue.event_count}×, last {ago} ago  {shown}"
+
+
+def _whose(issue: "Issue", names: Mapping[str, str]) -> str:
+    """Who has it, or else who responded while it is open."""
+    if issue.assignee:
+        return f", {harmless(issue.assignee.name)}"
+    if issue.responded_by and issue.status in OPEN:
+        return f", {harmless(names[issue.responded_by])} is on it"
+    return ""
+
+
+def _left(issue: "Issue", *, now: datetime) -> str:
+    """How long there is to respond, while somebody has to."""
+    if issue.status != "unresolved" or issue.responded_at is not None or issue.respond_by is None:
+        return ""
+    left = int((issue.respond_by - now).total_seconds())
+    if is_late(issue.near_at, issue.respond_by, at=now):
+        return f", overdue by {_rough(-left)}"
+    return f", {_rough(left)} left to respond" if left > 0 else ", to be responded to at once"
+
+
+def _rough(seconds: int) -> str:
+    """A span without seconds, where it is longer than a minute."""
+    return span_words(seconds - seconds % 60 if seconds > 60 else seconds)
 
 
 def details(found: Mapping[str, object], *, sla: "Sla") -> Iterator[str]:
@@ -40,8 +69,8 @@ def details(found: Mapping[str, object], *, sla: "Sla") -> Iterator[str]:
         "environment": found["environment"],
         "release": found["release"],
         "where": found["culprit"],
-        "first seen": found["first_seen"],
-        "last seen": found["last_seen"],
+        "first seen": _when(found["first_seen"]),
+        "last seen": _when(found["last_seen"]),
         "accounts": found["affected_accounts"],
         "severity because": found["severity_because"],
         "to respond": _sla_words(sla),
@@ -64,6 +93,11 @@ def details(found: Mapping[str, object], *, sla: "Sla") -> Iterator[str]:
         yield harmless(str(found["stack_trace"]))
 
 
+def _when(shown: object) -> str:
+    """A time of the API's as every other time is printed."""
+    return utc_words(datetime.fromisoformat(str(shown)))
+
+
 def _sla_words(sla: "Sla") -> str | None:
     if sla.respond_by is None:
         return None
@@ -78,7 +112,7 @@ def _resolved_words(found: Mapping[str, object]) -> str | None:
         return None
     release = found["resolved_in_release"]
     where = f", in {'the release after ' if found['resolved_in_next_release'] else ''}{release}" if release else ""
-    return f"{found['resolved_at']} by {found['resolved_by']}{where}" + (
+    return f"{_when(found['resolved_at'])} by {found['resolved_by']}{where}" + (
         f": {found['resolve_note']}" if found["resolve_note"] else ""
     )
 

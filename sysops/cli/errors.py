@@ -57,6 +57,8 @@ def list_issues(query: tuple[str, ...], every: bool, limit: int, as_json: bool) 
     """Open issues, the latest seen first. QUERY as in the search box: 'severity:critical "card declined" area:eu'."""
     from errors.api.serializers import listed
     from errors.finding import OPEN
+    from errors.links import called
+    from errors.models import Project
     from errors.search import BadQuery, parse
     from errors.selectors import all_issues, search_issues
     from sysops.kernel.clock import utc_now
@@ -64,15 +66,17 @@ def list_issues(query: tuple[str, ...], every: bool, limit: int, as_json: bool) 
     now, rows = utc_now(), all_issues()
     try:
         asked = parse(" ".join(query))
+        if not every and not any(term.key in ("is", "status") for term in asked.terms):
+            rows = rows.filter(status__in=OPEN)
+        projects = Project.objects.filter(deleted_at=None)
+        found = list(search_issues(rows, asked, now=now, projects=projects)[:limit])
     except BadQuery as exc:
         raise click.UsageError(f"QUERY: {exc}") from None
-    if not every and not any(term.key in ("is", "status") for term in asked.terms):
-        rows = rows.filter(status__in=OPEN)
-    found = list(search_issues(rows, asked, now=now)[:limit])
+    names = called({issue.responded_by for issue in found})
     show(
         listed(found),
         as_json=as_json,
-        text=lambda: "\n".join(line(issue, now=now) for issue in found) or "No such issue",
+        text=lambda: "\n".join(line(issue, now=now, names=names) for issue in found) or "No such issue",
     )
 
 
@@ -135,7 +139,7 @@ def assign(issue_id: int, who: str, as_json: bool) -> None:
 
 @errors.command()
 @id_argument
-@click.option("--for", "span", type=Span(), help="So long, such as 24h or 7d.")
+@click.option("--for", "span", type=Span(), help="So long, such as 24h, 7d or 1w.")
 @click.option("--events", type=click.IntRange(1), help="Until so many more events.")
 @click.option("--accounts", type=click.IntRange(1), help="Until it has met so many more accounts.")
 @json_option
@@ -299,11 +303,15 @@ def _actor() -> "Actor":
 
 def _issue(pk: int) -> "Issue":
     from errors.selectors import all_issues
+    from errors.services.merging import merged_into
 
     found = all_issues().filter(pk=pk).first()
-    if found is None:
-        raise click.UsageError(f"There is no issue {pk}; `sysops errors list` lists them")
-    return found
+    if found is not None:
+        return found
+    target = merged_into(pk)
+    if target is not None and all_issues().filter(pk=target).exists():
+        raise click.UsageError(f"Issue {pk} is part of issue {target} now; `sysops errors show {target}` shows it")
+    raise click.UsageError(f"There is no issue {pk}; `sysops errors list` lists them")
 
 
 def _person(slug: str) -> "Person | None":
@@ -360,13 +368,14 @@ def _refused() -> Iterator[None]:
 
 def _show(issue: "Issue", *, as_json: bool) -> None:
     from errors.api.serializers import shown
+    from errors.links import called
     from errors.selectors import all_issues, sla_state
     from sysops.kernel.clock import utc_now
 
     now, row = utc_now(), all_issues().get(pk=issue.pk)
-    found = shown(row.pk)
+    found, names = shown(row.pk), called({row.responded_by})
     show(
         found,
         as_json=as_json,
-        text=lambda: "\n".join([line(row, now=now), *details(found, sla=sla_state(row, now=now))]),
+        text=lambda: "\n".join([line(row, now=now, names=names), *details(found, sla=sla_state(row, now=now))]),
     )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from sysops.kernel import words
+
 FORMS = (
     'Write "2027-01-15 02:00-04:00" (an end before the start is the next day), "2027-01-15 02:00 +2h30m", '
     '"now +2h" (an emergency only), or both times with their offset: '
@@ -16,8 +18,7 @@ _CLOCK = r"\d{1,2}:\d{2}"
 _FROM_TO = re.compile(rf"{_DAY}[ T]+(?P<start>{_CLOCK})\s*[-–]\s*(?P<end>{_CLOCK})", re.ASCII)
 _FROM_FOR = re.compile(rf"{_DAY}[ T]+(?P<start>{_CLOCK})\s*\+\s*(?P<length>.+)", re.ASCII)
 _NOW_FOR = re.compile(r"now\s*\+\s*(?P<length>.+)", re.ASCII)
-_LENGTH = re.compile(r"(?:(\d{1,5})d)?\s*(?:(\d{1,6})h)?\s*(?:(\d{1,7})m(?:in)?)?\s*(?:(\d{1,8})s)?", re.ASCII)
-_UNITS = (86_400, 3_600, 60, 1)
+LONGEST = timedelta(days=365_000)  # longer ones lead out of the calendar
 
 
 class BadSpan(ValueError):
@@ -49,15 +50,15 @@ def read_span(text: str, *, zone: str) -> Spoken:
 
 
 def read_length(text: str) -> timedelta:
-    """A length such as 2h30m, 90m, 1d or 45s. Raises BadSpan."""
-    found = _LENGTH.fullmatch(text.strip())
-    parts = found.groups() if found else ()
-    if not any(parts):
-        raise BadSpan(f"{text.strip()!r} is no length of time. Write it as 2h30m, 90m, 1d or 45s.")
-    length = timedelta(seconds=sum(int(part or 0) * unit for part, unit in zip(parts, _UNITS, strict=True)))
-    if not length:
+    """A length such as 2h30m, 90m, 45s, 1d or 1w. Raises BadSpan."""
+    seconds = words.read_span(text)
+    if seconds is None:
+        raise BadSpan(f"{text.strip()!r} is no length of time. Write it as 2h30m, 90m, 45s, 1d or 1w.")
+    if not seconds:
         raise BadSpan(f"{text.strip()!r} is no time at all. Write a length above zero, such as 30m.")
-    return length
+    if seconds > LONGEST.total_seconds():
+        raise BadSpan(f"{text.strip()!r} is longer than {LONGEST.days} days.")
+    return timedelta(seconds=seconds)
 
 
 def _pair(text: str) -> Spoken:

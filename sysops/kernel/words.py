@@ -1,8 +1,12 @@
 """Sizes, spans and moments as people say them. Pure."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_PART = re.compile(r"([0-9]{1,9})\s*([a-z]+)[\s,]*")
+_SPAN = re.compile(rf"(?:{_PART.pattern})+")
 _SPANS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -36,6 +40,17 @@ def span_words(span: timedelta | float | None) -> str:
             rest = seconds % large // small
             return f"{seconds // large} {large_word}" + (f" {rest} {small_word}" if rest else "")
     return f"{seconds} s"
+
+
+def read_span(text: str) -> int | None:
+    """The seconds of a span as people write it ("1 h 30 min", "2h30m", "1w"); None when it is none."""
+    if not _SPAN.fullmatch(text.strip()):
+        return None
+    parts = _PART.findall(text)
+    sizes = [_SECONDS.get(unit) for _, unit in parts]
+    if None in sizes or len(set(sizes)) < len(sizes):  # one unit twice is a slip
+        return None
+    return sum(int(count) * _SECONDS[unit] for count, unit in parts)
 
 
 def ago_words(then: datetime, *, now: datetime) -> str:

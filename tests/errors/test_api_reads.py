@@ -218,12 +218,14 @@ def test_issues_are_narrowed_by_each_filter(viewer: APIClient) -> None:
 @pytest.mark.parametrize(
     ("query", "hint"),
     [
-        ({"severity": "awful"}, "awful"),
-        ({"status": "closed"}, "closed"),
+        ({"severity": "awful"}, "one of: critical, high"),
+        ({"status": "closed"}, "acknowledged, ignored, resolved"),
         ({"service": "nothing"}, "nothing"),
         ({"project": "nothing"}, "no error project"),
         ({"assignee": "nobody"}, "none finds"),
         ({"q": "is:broken"}, "Known: open"),
+        ({"q": "is:"}, "Write is:open"),
+        ({"q": "assignee:zed"}, "no person 'zed'"),
         ({"q": "a " * 30}, "at most 20"),
         ({"from": "yesterday"}, "RFC 3339"),
         ({"sevrity": "high"}, "no such parameter"),

@@ -1,6 +1,7 @@
 """`sysops errors …`: what it prints, its exit codes, and that nothing an event says drives the terminal."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import NamedTuple
@@ -60,6 +61,53 @@ def test_open_issues_are_listed_the_latest_seen_first(cli: Cli) -> None:
     assert [line.split()[0] for line in done.stdout.splitlines()] == [str(new.pk), str(old.pk)]
     assert f"{new.pk}  critical unresolved  12×" in done.stdout
     assert "NewError: broken" in done.stdout
+
+
+def test_a_list_says_how_long_there_is_to_respond_or_who_is_on_it(cli: Cli) -> None:
+    now = utc_now()
+    ada = Person.objects.create(slug="ada", name="Ada")
+    soon = issue(clock_started_at=now, respond_by=now + timedelta(hours=4, minutes=1), assignee=ada)
+    late = issue(
+        clock_started_at=now, respond_by=now - timedelta(minutes=90, seconds=20), near_at=now - timedelta(days=1)
+    )
+    at_once = issue(clock_started_at=now, respond_by=now, near_at=now)
+    taken = issue(status="acknowledged", respond_by=now, responded_at=now, responded_by="Bob\x1b[2J")
+    by_link = issue(
+        status="acknowledged", responded_at=now, responded_by="ada (by link, without an account)", respond_by=now
+    )
+    over = issue(status="resolved", respond_by=now, responded_at=None)
+
+    said = {line.split()[0]: line for line in cli("list", "--all").stdout.splitlines()}
+
+    assert said[str(soon.pk)].startswith(f"{soon.pk}  medium unresolved, Ada, 4 h left to respond  1×")
+    assert "medium unresolved, overdue by 1 h 30 min  1×" in said[str(late.pk)]
+    assert "medium unresolved, to be responded to at once  1×" in said[str(at_once.pk)]
+    assert "medium acknowledged, Bob\ufffd[2J is on it  1×" in said[str(taken.pk)]
+    assert "medium acknowledged, Ada is on it  1×" in said[str(by_link.pk)]
+    assert "medium resolved  1×" in said[str(over.pk)]
+
+
+def test_a_merged_issue_leads_to_the_one_it_is_part_of(cli: Cli) -> None:
+    home = project("shop")
+    made, other = issue(home), issue(home, message="other")
+    assert cli("merge", str(made.pk), str(other.pk)).returncode == 0
+
+    done = cli("show", str(other.pk))
+
+    assert done.returncode == 2
+    assert f"Issue {other.pk} is part of issue {made.pk} now; `sysops errors show {made.pk}` shows it" in done.stderr
+
+
+def test_times_are_all_told_in_one_form(cli: Cli) -> None:
+    made = issue(respond_by=NOW, responded_at=NOW, first_seen=NOW, last_seen=NOW)
+    cli("resolve", str(made.pk))
+
+    said = cli("show", str(made.pk)).stdout
+
+    assert "first seen: 2027-01-13 12:30 UTC" in said
+    assert "last seen: 2027-01-13 12:30 UTC" in said
+    assert "to respond: was responded to at 2027-01-13 12:30 UTC" in said
+    assert not re.search(r"\d{4}-\d\d-\d\dT", said)
 
 
 def test_a_list_is_searched_as_in_the_search_box(cli: Cli) -> None:

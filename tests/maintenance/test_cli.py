@@ -19,6 +19,7 @@ from catalogue.models import Service
 from maintenance.models import Window
 from sysops.cli import main
 from sysops.cli.spans import BadSpan, read_length, read_span
+from sysops.pages.forms import SpanField
 from tests.maintenance.support import make_service
 
 ROOT = Path(__file__).parents[2]
@@ -151,6 +152,13 @@ def test_the_whole_life_of_a_window(cli: Cli, shop_db: Service) -> None:
     report = cli("window", "report", pk)
     assert report.returncode == 0
     assert "Half way." in report.stdout
+    lines = [line.split() for line in report.stdout.splitlines()]
+    assert ["When", "Who", "What"] in lines
+    services = lines.index(["Services"])
+    assert lines[services + 1] == ["Service", "Part", "Before", "After"]
+    assert lines[services + 2][-2:] == ["normal", "normal"]
+    heads, row = (report.stdout.splitlines()[services + step] for step in (1, 2))
+    assert heads.index("Before") == row.index("normal")
     assert json.loads(cli("window", "report", pk, "--json").stdout)["window"]["title"] == "Upgrade"
     late = cli("window", "start", pk)
     assert (late.returncode, "is completed" in late.stderr) == (1, True)
@@ -391,6 +399,24 @@ def test_what_is_no_span_says_what_would_be(text: str, zone: str, said: str) -> 
 def test_whatever_is_typed_is_a_span_or_a_clear_refusal(text: str) -> None:
     with suppress(BadSpan):
         assert read_span(text, zone="Europe/Berlin").duration > timedelta()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1w", 604_800), ("2h30m", 9000), ("1 h 30 min", 5400), ("1w 2d", 777_600), ("45s", 45), ("7d", 604_800)],
+)
+def test_a_length_is_written_as_in_the_admin(text: str, seconds: int) -> None:
+    assert read_length(text) == timedelta(seconds=seconds)
+    assert SpanField().clean(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("soon", "or 1w"), ("90", "or 1w"), ("1h 1h", "or 1w"), ("1M", "or 1w"), ("999999999w", "longer than")],
+)
+def test_what_is_no_length_is_refused_with_how_one_is_written(text: str, said: str) -> None:
+    with pytest.raises(BadSpan, match=said):
+        read_length(text)
 
 
 @given(st.integers(1, 99_999), st.integers(0, 999_999))

@@ -1,5 +1,6 @@
 """The e-mail driver against a real SMTP server, and what its answers mean."""
 
+import re
 import smtplib
 import socket
 import threading
@@ -11,6 +12,7 @@ from email import charset
 from typing import BinaryIO
 
 import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
 from django.conf import settings as django_settings
 from pydantic import SecretStr
 from pytest_django import Settings
@@ -73,6 +75,68 @@ def test_a_mail_has_both_parts_and_headers_that_programs_understand(mail_server:
     text, html = mail.iter_parts()
     assert (text.get_content_type(), html.get_content_type()) == ("text/plain", "text/html")
     assert text.get_content().replace("\r\n", "\n").strip() == LETTER.text
+
+
+class Raw(MailServer):
+    """Keeps mails as they came over the wire."""
+
+    content = b""
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        assert isinstance(envelope.content, bytes)
+        self.content = envelope.content
+        return await super().handle_DATA(server, session, envelope)
+
+
+@pytest.fixture
+def raw_server() -> Iterator[Raw]:
+    server = Raw(free_port())
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    ("subject", "lines"),
+    [
+        ("Shop website: KeyError in checkout", 1),
+        ("Überblick über die Störung", 1),
+        ("Shop 🔥 is down", 1),
+        ('OperationalError: connection to server on socket "/srv/sysops/postgres/.s.PGSQL.5432" failed: gone', 2),
+        ("It is a long story and the mail server is yours, so say what it says and read it now", 2),
+        ("Wartung: Die Störung der Zahlungsannahme für Österreich ist behoben, ein Überblick folgt später", 3),
+        ("🔥 " * 30, 4),
+        ("x" * 120, 3),
+        ("Short: " + "y" * 100, 2),
+        ("=?utf-8?q?Not_ours?= said so", 1),
+    ],
+)
+@pytest.mark.parametrize("after_apprise", [False, True])
+def test_a_subject_begins_on_its_first_line_and_is_folded_only_where_it_must(
+    raw_server: Raw, subject: str, lines: int, after_apprise: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if after_apprise:  # it sets this for the whole process when it is first used
+        monkeypatch.setitem(charset.CHARSETS, "utf-8", (charset.QP, charset.QP, "utf-8"))
+        lines = 99
+    send(raw_server, replace(LETTER, subject=subject))
+
+    head = raw_server.content.partition(b"\r\n\r\n")[0]
+    folded = re.findall(rb"^Subject: ([^\r]*(?:\r\n[ \t][^\r]*)*)", head, re.M)
+    assert len(folded) == 1
+    found = folded[0].split(b"\r\n")
+    assert found[0].strip(), head
+    assert len(found) <= lines
+    assert max(len(b"Subject: " + found[0]), *map(len, found)) <= 76
+    assert raw_server.mails[0]["Subject"] == subject
+
+
+def test_a_subject_that_nobody_would_read_to_its_end_is_cut(mail_server: MailServer) -> None:
+    for subject in ("word " * 40, "Wört " * 40):
+        send(mail_server, replace(LETTER, subject=subject))
+
+    plain, encoded = (str(mail["Subject"]) for mail in mail_server.mails)
+    assert (len(plain) <= 120, plain[:9], plain[-8:]) == (True, "word word", "rd wo...")
+    assert (len(encoded) <= 120, encoded[:9], encoded[-3:]) == (True, "Wört Wört", "rt…")
 
 
 def test_the_second_try_of_a_letter_has_the_same_id(mail_server: MailServer) -> None:
