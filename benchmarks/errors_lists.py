@@ -249,6 +249,7 @@ def admin_addresses(filled: Filled) -> dict[str, Sequence[str]]:
     """The pages of the admin."""
     issues = "/admin/errors/issue/"
     return {
+        "admin: first page": ["/admin/"],
         "admin: issues": [issues],
         "admin: search, a frequent word": [f"{issues}?q=payment"],
         "admin: search, a tag": [f"{issues}?q=area:area-7"],
