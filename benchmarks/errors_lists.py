@@ -139,7 +139,7 @@ def _issues(cursor: "CursorWrapper", count: int, *, now: datetime) -> int:
     names += "last_release, status, severity, severity_source, severity_because, first_seen, last_seen, event_count, "
     names += "affected_accounts, accounts_exact, assignee_id, assigned_because, clock_started_at, respond_by, "
     names += "responded_by, resolved_by, resolve_note, resolved_in_release, resolved_in_next_release, regressions, "
-    names += "ignored_by"
+    names += "ignored_by, headline_behind"
     with cursor.copy(f"COPY errors_issue ({names}) FROM STDIN") as copy:
         for n in range(count):
             project = projects[n % PROJECTS]
@@ -155,6 +155,7 @@ def _issues(cursor: "CursorWrapper", count: int, *, now: datetime) -> int:
                     f"shop.{word}.tasks in {other}_{n % 97}", "error", "python", "production", "shop@1.0.0",
                     f"shop@1.{n % 25}.0", status, severity, "rule", "", now, now, 0, chance.randrange(2000), True,
                     chance.choice([None, *people]), "", now, now + timedelta(hours=4), "", "", "", "", False, 0, "",
+                    False,
                 ]
             )  # fmt: skip
     cursor.execute("SELECT min(id) FROM errors_issue")
