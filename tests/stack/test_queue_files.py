@@ -174,7 +174,7 @@ def test_healthy_files_are_not_touched_by_the_look_into_them(filled: Bench) -> N
     assert {path.name: path.stat().st_ino for path in filled.files.iterdir()} == numbers
     assert [path.name for path in filled.queue.data_dir.iterdir()] == [queue_files.FILES]
     assert filled.running
-    assert psutil.Process(filled.running.pid).exe() == str(filled.queue.program), "it became the server"
+    assert psutil.Process(filled.running.pid).exe() == str(filled.queue.program.resolve()), "it became the server"
 
 
 def test_a_first_start_has_nothing_to_look_into(bench: Bench) -> None:
