@@ -22,10 +22,10 @@ from sysops.access.actors import Actor
 from sysops.api.forms import Form, Moment, Nothing
 from sysops.api.problems import CONTENT_TYPE, invalid
 from sysops.api.serializers import Named
+from sysops.api.views import MOST_DIGITS, is_number
 from sysops.kernel.clock import utc_now
 
 CONFLICT = (409, CONTENT_TYPE)
-MOST_DIGITS = 18  # fits a bigint
 _WRONG_STATE = OpenApiResponse(OpenApiTypes.OBJECT, description="Not in a status that allows it: `current_status`.")
 _CANNOT = OpenApiResponse(OpenApiTypes.OBJECT, description="These cannot be merged, or not be split; it says why.")
 _COUNT = 2**31 - 1
@@ -188,7 +188,7 @@ class IssueActions:
         given = UnmergeIn.validated(request.data)["grouping"]
         issue = self.get_object()
         known = Grouping.objects.filter(issue=issue)
-        grouping = known.filter(pk=given).first() if _is_id(given) else None
+        grouping = known.filter(pk=given).first() if is_number(given) else None
         if grouping is None:
             raise invalid({"grouping": f"The issue has no grouping {given!r}."})
         with refused():
@@ -199,12 +199,8 @@ class IssueActions:
 
 def _named(request: Request, ids: Sequence[str]) -> list[Issue]:
     """The issues with these ids that the asker may see; 400 names the first that is none."""
-    wanted = [int(given) for given in ids if _is_id(given)]
+    wanted = [int(given) for given in ids if is_number(given)]
     found = {str(row.pk): row for row in selectors.visible_issues(request.user).filter(pk__in=wanted)}
     if missing := [given for given in ids if given not in found]:
         raise invalid({"issues": f"There is no issue {missing[0]!r}."})
     return [found[given] for given in dict.fromkeys(ids)]
-
-
-def _is_id(given: str) -> bool:
-    return given.isascii() and given.isdigit() and len(given) <= MOST_DIGITS

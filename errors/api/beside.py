@@ -4,17 +4,14 @@ from typing import ClassVar, TypeVar
 
 from django.db import models
 from django.db.models import QuerySet
-from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from errors import selectors
-from errors.models import CheckIn, Feedback, Project, SessionCount
-from sysops.api.filters import FilterSet
+from errors.api.of_project import OfProject
+from errors.models import CheckIn, Feedback, SessionCount
 from sysops.api.serializers import Id
-from sysops.api.views import ReadViewSet, nothing_called
 
 M = TypeVar("M", bound=models.Model)
 
@@ -71,21 +68,13 @@ class ProjectFeedbackOut(serializers.ModelSerializer[Feedback]):
         return row.event_id.hex if row.event_id else None
 
 
-class OfProject(ReadViewSet[M]):
-    """Rows of the project in the address, when the asker may see it; the latest first."""
+class _Arrived(OfProject[M]):
+    """Whoever sees the project sees what arrived; the latest first."""
 
     rights: ClassVar[dict[str, str]] = {"list": "errors.view"}
-    filterset_class = FilterSet
-
-    def project(self) -> Project:
-        slug = self.kwargs["slug"]
-        found = selectors.visible_projects(self.request.user).filter(slug=slug).first()
-        if found is None:
-            raise Http404(nothing_called(Project, slug))
-        return found
 
 
-class CheckInViewSet(OfProject[CheckIn]):
+class CheckInViewSet(_Arrived[CheckIn]):
     """`/api/system/error-projects/{slug}/check-ins`."""
 
     queryset = CheckIn.objects.none()
@@ -102,7 +91,7 @@ class CheckInViewSet(OfProject[CheckIn]):
         return super().list(request, *args, **kwargs)
 
 
-class SessionsViewSet(OfProject[SessionCount]):
+class SessionsViewSet(_Arrived[SessionCount]):
     """`/api/system/error-projects/{slug}/sessions`."""
 
     queryset = SessionCount.objects.none()
@@ -119,7 +108,7 @@ class SessionsViewSet(OfProject[SessionCount]):
         return super().list(request, *args, **kwargs)
 
 
-class FeedbackViewSet(OfProject[Feedback]):
+class FeedbackViewSet(_Arrived[Feedback]):
     """`/api/system/error-projects/{slug}/feedback`."""
 
     queryset = Feedback.objects.none()

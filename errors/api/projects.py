@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from catalogue.models import Environment, Service
 from errors import project_rules, selectors
+from errors.api.of_project import OfProject
 from errors.api.refused import refused
 from errors.models import Key, Project
 from errors.services import projects as services
@@ -21,7 +22,7 @@ from sysops.access.rights import has_right
 from sysops.api.filters import FilterSet, Flag, Name
 from sysops.api.forms import Form
 from sysops.api.serializers import Id, Named
-from sysops.api.views import MOST_DIGITS, ReadViewSet, nothing_called
+from sysops.api.views import ReadViewSet, is_number, nothing_called
 from sysops.kernel.clock import utc_now
 
 MOST_PER_MINUTE = 10_000_000
@@ -116,8 +117,7 @@ class TokenId(serializers.CharField):
 
     def to_internal_value(self, data: str) -> ApiToken:  # type: ignore[override]
         given = super().to_internal_value(data)
-        known = given.isascii() and given.isdigit() and len(given) <= MOST_DIGITS
-        token = ApiToken.objects.filter(pk=given).first() if known else None
+        token = ApiToken.objects.filter(pk=given).first() if is_number(given) else None
         if token is None:
             raise serializers.ValidationError(f"There is no token {given[:50]!r}.")
         return token
@@ -222,7 +222,7 @@ class ProjectViewSet(ReadViewSet[Project]):
         return self.get_serializer(self.get_queryset().get(pk=row.pk)).data
 
 
-class KeyViewSet(ReadViewSet[Key]):
+class KeyViewSet(OfProject[Key]):
     """`/api/system/error-projects/{slug}/keys`. A key is switched off, not deleted: what was sent with it is known."""
 
     rights: ClassVar[dict[str, str]] = {
@@ -232,14 +232,6 @@ class KeyViewSet(ReadViewSet[Key]):
     }
     queryset = Key.objects.none()
     serializer_class = KeyOut
-    filterset_class = FilterSet
-
-    def project(self) -> Project:
-        slug = self.kwargs["slug"]
-        found = selectors.visible_projects(self.request.user).filter(slug=slug).first()
-        if found is None:
-            raise Http404(nothing_called(Project, slug))
-        return found
 
     def get_queryset(self) -> QuerySet[Key]:
         if getattr(self, "swagger_fake_view", False):
@@ -257,8 +249,7 @@ class KeyViewSet(ReadViewSet[Key]):
     @extend_schema(request=KeyChange, responses=KeyOut)
     def partial_update(self, request: Request, slug: str, pk: str) -> Response:
         """Change the given fields."""
-        known = pk.isascii() and pk.isdigit() and len(pk) <= MOST_DIGITS
-        row = self.get_queryset().filter(pk=pk).first() if known else None
+        row = self.get_queryset().filter(pk=pk).first() if is_number(pk) else None
         if row is None:
             raise Http404(nothing_called(Key, pk))
         given = KeyChange.validated(request.data, partial=True)

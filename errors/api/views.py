@@ -18,7 +18,7 @@ from errors.models import ActivityEntry, Event, Issue
 from errors.search import event_id as read_event_id
 from errors.services.merging import merged_into
 from sysops.api.filters import FilterSet
-from sysops.api.views import MOST_DIGITS, NumberedViewSet, ReadViewSet
+from sysops.api.views import NumberedViewSet, ReadViewSet, is_number
 
 M = TypeVar("M", bound=models.Model)
 
@@ -64,8 +64,7 @@ class IssueViewSet(PlainReports, IssueActions, NumberedViewSet[Issue]):
 
     def _missing(self, pk: str) -> str:
         """Why there is none; where it went, when the asker may see that."""
-        known = pk.isascii() and pk.isdigit() and len(pk) <= MOST_DIGITS
-        target = merged_into(int(pk)) if known else None
+        target = merged_into(int(pk)) if is_number(pk) else None
         if target is None or not self.get_queryset().filter(pk=target).exists():
             return NO_ISSUE
         return f"Issue {pk} was merged into issue {target}."
@@ -81,7 +80,7 @@ class OfIssue(ReadViewSet[M]):
 
     def of_issue(self) -> Issue:
         given = str(self.kwargs["issue"])
-        if not (given.isascii() and given.isdigit()) or len(given) > MOST_DIGITS:
+        if not is_number(given):
             raise Http404(NO_ISSUE)
         found = selectors.visible_issues(self.request.user).filter(pk=given).first()
         if found is None:

@@ -19,7 +19,7 @@ from sysops.api.problems import invalid
 from sysops.api.renderers import FirstUnlessAsked
 from sysops.api.serializers import LONGEST_QUOTED
 
-__all__ = ["PUBLIC", "Guarded", "NumberedViewSet", "ReadViewSet", "View", "nothing_called"]
+__all__ = ["PUBLIC", "Guarded", "NumberedViewSet", "ReadViewSet", "View", "is_number", "nothing_called"]
 
 M = TypeVar("M", bound=models.Model)
 MOST_DIGITS = 18  # fits a bigint; Python refuses to read thousands of digits as a number
@@ -48,6 +48,11 @@ class Guarded(APIView):
     def actor(self) -> Actor:
         """Who asks, for services."""
         return request_actor(self.request)
+
+
+def is_number(given: str) -> bool:
+    """Whether it can be the key of a row."""
+    return given.isascii() and given.isdigit() and len(given) <= MOST_DIGITS
 
 
 def nothing_called(model: type[models.Model], given: object) -> str:
@@ -80,6 +85,6 @@ class NumberedViewSet(ReadViewSet[M]):
 
     def get_object(self) -> M:
         given = str(self.kwargs["pk"])
-        if not (given.isascii() and given.isdigit()) or len(given) > MOST_DIGITS:
+        if not is_number(given):
             raise Http404(nothing_called(self.get_queryset().model, given))
         return super().get_object()
