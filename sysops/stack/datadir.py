@@ -1,6 +1,7 @@
 """The data folder: may we use it, who else does, and where PostgreSQL's part of it lies."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -17,11 +18,13 @@ from sysops.kernel.osuser import OsUser
 from sysops.stack.errors import StackError
 from sysops.stack.places import LONGEST_SOCKET_DIR, private_dir, reaches
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+PROBE_BYTES = 64 * 1024  # less would not even hold what a start writes down about itself
 OUTSIDE = Path("/var/lib/sysops")  # for root, where the servers' OS user cannot reach the data folder
 
 
 def prepare(data_dir: Path) -> None:
-    """Make the data folder and its fixed parts. Raises StackError when we may not write there."""
+    """Make the data folder and its fixed parts. Raises StackError when we may not write there, or there is no room."""
     try:
         # Others may pass through to the parts that are theirs; each part has its own mode.
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
@@ -29,12 +32,15 @@ def prepare(data_dir: Path) -> None:
             (data_dir / part).mkdir(exist_ok=True, mode=0o700)
             (data_dir / part).chmod(0o700)
         probe = data_dir / "run" / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        try:
+            probe.write_bytes(bytes(PROBE_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as exc:
+        remedy = "make room there" if exc.errno in NO_ROOM else "give this user the right to"
         raise StackError(
             f"Cannot write to the data folder {data_dir}: {exc.strerror}; "
-            "give this user the right to, or set SYSOPS_DATA_DIR to another folder"
+            f"{remedy}, or set SYSOPS_DATA_DIR to another folder"
         ) from None
 
 

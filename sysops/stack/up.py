@@ -64,7 +64,7 @@ def main(
 
 def speak(name: str, line: str) -> None:
     """One line of a program on our output, with the program's name in front."""
-    with contextlib.suppress(BrokenPipeError):  # nobody reads any more (`sysops up | head`)
+    with contextlib.suppress(OSError):  # nobody reads any more (`sysops up | head`), or the disk of the log is full
         sys.stdout.write(f"{name:<15} | {line}\n")
         sys.stdout.flush()
 
@@ -134,13 +134,14 @@ async def _supervise(plan: Plan, *, one_shots: Sequence[Sequence[str]], say: Say
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     supervisor = Supervisor(plan.programs, say=say)
+    record = Record(plan.env.run_dir, say=say)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, asked.set)
     begun = time.monotonic()
     try:
-        await _unless(asked, _start(plan, supervisor, one_shots=one_shots, say=say))
+        await _unless(asked, _start(plan, supervisor, record=record, one_shots=one_shots, say=say))
         await supervisor.keep()
-        await _unless(asked, _stay(plan, supervisor, say=say, begun=begun))
+        await _unless(asked, _stay(plan, supervisor, record=record, say=say, begun=begun))
     except Stopped:
         pass
     finally:
@@ -163,15 +164,39 @@ async def _unless(asked: asyncio.Event, work: Coroutine[object, object, None]) -
     doing.result()
 
 
-async def _start(plan: Plan, supervisor: Supervisor, *, one_shots: Sequence[Sequence[str]], say: Say) -> None:
+class Record:
+    """The process ids in the data folder. A disk that is full must not end what still runs: said once, tried again."""
+
+    def __init__(self, run_dir: Path, *, say: Say) -> None:
+        self._run_dir, self._say = run_dir, say
+        self._known: Mapping[str, int] = {}
+        self._refused = False
+
+    def keep(self, pids: Mapping[str, int]) -> None:
+        """Make it true, when it is not."""
+        if pids == self._known:
+            return
+        try:
+            leftovers.record(self._run_dir, pids)
+        except OSError as exc:
+            if not self._refused:
+                self._say("sysops", f"The list of processes was not written, and is tried again: {exc.strerror}")
+            self._refused = True
+        else:
+            self._known, self._refused = pids, False
+
+
+async def _start(
+    plan: Plan, supervisor: Supervisor, *, record: Record, one_shots: Sequence[Sequence[str]], say: Say
+) -> None:
     await supervisor.start(upto=20)
-    leftovers.record(plan.env.run_dir, supervisor.pids())
+    record.keep(supervisor.pids())
     if plan.servers.cluster:
         await asyncio.to_thread(plan.servers.cluster.ensure_database)
     if one_shots:
         await _one_shots(plan, one_shots, say=say)
     await supervisor.start()
-    leftovers.record(plan.env.run_dir, supervisor.pids())
+    record.keep(supervisor.pids())
 
 
 async def _one_shots(plan: Plan, one_shots: Sequence[Sequence[str]], *, say: Say) -> None:
@@ -216,18 +241,15 @@ async def _management(arguments: Sequence[str], *, environ: Mapping[str, str], s
         raise StackError(f"{arguments[0]} failed with exit status {status}; its last lines above say why")
 
 
-async def _stay(plan: Plan, supervisor: Supervisor, *, say: Say, begun: float) -> None:
+async def _stay(plan: Plan, supervisor: Supervisor, *, record: Record, say: Say, begun: float) -> None:
     """Say once when Sysops is ready; keep the record of process ids true."""
     ready = False
-    known: Mapping[str, int] = {}
     while True:
         if not ready and any(program.name == "web" for program in plan.programs):
             ready = await asyncio.to_thread(is_ready, plan.env)
             if ready:
                 say("sysops", f"Sysops is ready at {base_url(plan.env)}/admin/ ({time.monotonic() - begun:.1f} s)")
-        if (pids := supervisor.pids()) != known:
-            known = pids
-            leftovers.record(plan.env.run_dir, pids)
+        record.keep(supervisor.pids())
         await asyncio.sleep(RECORD_SECONDS if ready else 0.5)
 
 

@@ -3,9 +3,7 @@
 The data folder is a tmpfs in a mount namespace of its own, made too small and large enough again.
 """
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -23,10 +21,9 @@ from tests.services import Home, free_port
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 LARGE = 3 * 1024**3
-# The keeper stays behind in the namespace for whoever wants to enter it; the instance itself may be another user there.
-MOUNTED = (
-    'mount -t tmpfs -o mode=0755,size="$1" tmpfs "$2" && { sleep 300 & } && echo $! > "$3" && shift 3 && exec "$@"'
-)
+# The keeper holds the namespace for whoever enters it: the instance, which may be another user there, and the test.
+# It is none of the instance's own processes: those end with it.
+KEEPER = 'mount -t tmpfs -o mode=0755,size="$1" tmpfs "$2" && echo mounted && exec sleep infinity'
 IS_ROOT = os.geteuid() == 0
 NEW = ("unshare", "--mount") if IS_ROOT else ("unshare", "--user", "--map-root-user", "--mount")
 OURSELVES = () if IS_ROOT else ("unshare", "--user", f"--map-user={os.geteuid()}", f"--map-group={os.getegid()}")
@@ -36,33 +33,43 @@ ENTER = ("nsenter", "--mount") if IS_ROOT else ("nsenter", "--mount", "--user", 
 class OnSmallDisk(Sysops):
     """An instance whose data folder is a disk that can be made smaller and larger."""
 
-    def start(self) -> None:
-        above = self.data_dir.parent
-        mounted = ["sh", "-c", MOUNTED, "sh", str(LARGE), str(self.data_dir), str(above / "keeper")]
-        with (above / "up.log").open("a") as log:
-            self.process = subprocess.Popen(
-                [*NEW, *mounted, *OURSELVES, sys.executable, "-m", "sysops.cli", "up"],
-                cwd=ROOT,
-                env=dict(self.environ),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        until(self._ready, seconds=90, what=lambda: f"ready:\n{(above / 'up.log').read_text()[-3000:]}")
+    def mount(self) -> None:
+        """Put the disk below the data folder."""
+        self.keeper = subprocess.Popen(
+            [*NEW, "sh", "-c", KEEPER, "sh", str(LARGE), str(self.data_dir)], stdout=subprocess.PIPE, text=True
+        )
+        assert self.keeper.stdout
+        assert self.keeper.stdout.readline() == "mounted\n"
 
-    def stop(self) -> None:
-        super().stop()
-        with contextlib.suppress(ProcessLookupError):  # the instance ends what it finds below itself, also this
-            os.kill(self.keeper, signal.SIGKILL)
+    def unmount(self) -> None:
+        """Let go of the disk; what is on it is gone when nobody uses it any more."""
+        self.keeper.kill()
+        self.keeper.communicate()
 
     @property
-    def keeper(self) -> int:
-        return int((self.data_dir.parent / "keeper").read_text())
+    def seen(self) -> list[str]:
+        """What a command begins with that sees what the instance sees."""
+        return [*ENTER, f"--target={self.keeper.pid}", f"--wd={ROOT}"]
+
+    def start(self) -> None:
+        log = self.data_dir.parent / "up.log"
+        with log.open("a") as lines:
+            self.process = subprocess.Popen(
+                [*self.seen, *self.up],
+                env=dict(self.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=lines,
+                stderr=lines,
+            )
+        until(self._ready, seconds=90, what=lambda: f"ready:\n{log.read_text()[-3000:]}")
+
+    @property
+    def up(self) -> list[str]:
+        return [*OURSELVES, sys.executable, "-m", "sysops.cli", "up"]
 
     def inside(self, *argv: str) -> "subprocess.CompletedProcess[str]":
-        """A command that sees what the instance sees."""
-        enter = [*ENTER, f"--target={self.keeper}", f"--wd={ROOT}"]
-        return subprocess.run([*enter, *argv], env=dict(self.environ), capture_output=True, text=True, timeout=60)
+        """What a command did that sees what the instance sees."""
+        return subprocess.run([*self.seen, *argv], env=dict(self.environ), capture_output=True, text=True, timeout=60)
 
     def cli(self, *words: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
         return self.inside(*OURSELVES, sys.executable, "-m", "sysops.cli", *words)
@@ -70,7 +77,7 @@ class OnSmallDisk(Sysops):
     @property
     def files(self) -> Path:
         """The data folder, as seen from outside."""
-        return Path(f"/proc/{self.keeper}/root{self.data_dir}")
+        return Path(f"/proc/{self.keeper.pid}/root{self.data_dir}")
 
     def used(self) -> int:
         found = os.statvfs(self.files)
@@ -81,18 +88,22 @@ class OnSmallDisk(Sysops):
         return self.inside("mount", "-o", f"remount,size={size}", str(self.data_dir)).returncode == 0
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def small(home: Home) -> Iterator[OnSmallDisk]:
     port = free_port()
     made = OnSmallDisk.below(home.dir / "small" / str(port), port=port)
     assert isinstance(made, OnSmallDisk)
+    made.mount()
     try:
         made.start()
-        made.sign_in()
-        yield made
-        made.http.close()
+        try:
+            made.sign_in()
+            yield made
+            made.http.close()
+        finally:
+            made.stop()
     finally:
-        made.stop()
+        made.unmount()
 
 
 def test_a_full_disk_is_answered_503_in_time_and_nothing_is_lost_or_broken(small: OnSmallDisk) -> None:
@@ -101,6 +112,8 @@ def test_a_full_disk_is_answered_503_in_time_and_nothing_is_lost_or_broken(small
     with reporting.load() as load:
         until(lambda: len(load.answered) > 200, seconds=60, what="reports are taken")
 
+        small.resize(small.used() + 64 * 1024)
+        small.kill("celery", "beat")  # what is started again meanwhile cannot be written down
         full_until = time.monotonic() + 15
         while time.monotonic() < full_until or load.statuses[503] < 50:
             assert time.monotonic() < full_until + 60, load.statuses
@@ -116,5 +129,21 @@ def test_a_full_disk_is_answered_503_in_time_and_nothing_is_lost_or_broken(small
     assert load.without_retry_after == []
     assert load.slowest_refusal < 6
     reporting.check(load)
+    assert small.process.poll() is None
     payloads = reporting.rows("SELECT payload FROM errors_event WHERE project_id = %(project)s")
     assert all(load_payload(payload)["exception"] for (payload,) in payloads)
+
+
+def test_a_start_on_a_full_disk_is_refused_in_one_line_with_the_remedy(small: OnSmallDisk) -> None:
+    small.stop()
+    until(lambda: small.resize(small.used() + 4096), seconds=10, what="the disk is full")
+
+    refused = small.inside(*small.up)
+
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines() == [
+        f"sysops up: Cannot write to the data folder {small.data_dir}: No space left on device; "
+        "make room there, or set SYSOPS_DATA_DIR to another folder"
+    ]
+    assert small.resize(LARGE)
+    small.start()

@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import psycopg
 import pytest
 
 from sysops.stack import leftovers, postgres
+from sysops.stack.programs import ROOT
 from tests.services import Home
 from tests.stack.conftest import SLEEPER, MakeStack, Stack, lives, wait_until
 
@@ -115,6 +118,33 @@ def test_a_killed_program_is_started_again(make_stack: MakeStack) -> None:
 
     stack.wait_for("sleeper         | here", times=2, seconds=10)
     assert "sleeper ended with signal SIGKILL; starting it again" in stack.output
+
+
+def test_a_record_that_cannot_be_written_is_said_once_and_ends_nothing(make_stack: MakeStack) -> None:
+    stack = make_stack(SLEEP)
+    stack.wait_for("sleeper         | here")
+    wait_until(lambda: "sleeper" in stack.pids())
+    in_the_way = stack.data_dir / "run" / f".{leftovers.RECORD}"  # as a full disk would: root may write anywhere
+    in_the_way.mkdir()
+    before = stack.pids()
+
+    os.kill(before["sleeper"], signal.SIGKILL)
+
+    stack.wait_for("sleeper         | here", times=2, seconds=10)
+    stack.wait_for("is tried again: Is a directory")
+    time.sleep(2.5)  # longer than between two tries
+    assert stack.output.count("Is a directory") == 1
+    in_the_way.rmdir()
+    wait_until(lambda: stack.pids()["sleeper"] != before["sleeper"])
+    assert stack.process.poll() is None
+
+
+def test_a_log_on_a_full_disk_ends_nothing() -> None:
+    said = "speak('web', 'x' * 9999); speak('web', 'y')"
+    code = f"import sys; from sysops.stack.up import speak; {said}; sys.stderr.write('on')"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.stderr.startswith("on")
 
 
 def test_children_of_a_killed_program_go_before_the_next_one_comes(make_stack: MakeStack) -> None:
