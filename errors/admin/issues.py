@@ -31,6 +31,7 @@ from sysops.access.requests import request_actor
 from sysops.access.rights import has_right
 from sysops.pages import show
 from sysops.pages.acts import Column, for_each
+from sysops.pages.paging import PartByPart
 
 HOURS = 24
 MOST_AT_ONCE = 500
@@ -60,6 +61,7 @@ class IssueAdmin(ActingAdmin):
     search_fields = ("error_message",)  # only so that there is a box; what it asks is errors.search
     search_help_text = 'Words, "a text", severity:high, any tag:value, !not:this'
     list_per_page = 25
+    paginator = PartByPart
     actions = ("acknowledge_them", "resolve_them", "assign_them", "ignore_them", "merge_them")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Issue]:

@@ -534,7 +534,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='issue',
-            index=models.Index(fields=['project', 'status'], name='errors_issue_project'),
+            index=models.Index(fields=['project', 'status', 'severity'], name='errors_issue_project'),
         ),
         migrations.AddIndex(
             model_name='issue',

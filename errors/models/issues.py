@@ -92,7 +92,7 @@ class Issue(models.Model):
     class Meta:
         ordering = ["-last_seen", "-pk"]
         indexes = [
-            models.Index(fields=["project", "status"], name="errors_issue_project"),
+            models.Index(fields=["project", "status", "severity"], name="errors_issue_project"),
             models.Index(
                 fields=["respond_by"],
                 condition=models.Q(responded_at=None, breached_at=None),

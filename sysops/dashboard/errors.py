@@ -17,6 +17,7 @@ from errors.rules import SEVERITIES, Severity, Status
 from sysops.access.rights import has_right
 from sysops.dashboard.parts import Step, Wrong, first
 from sysops.pages import show
+from sysops.pages.paging import part
 
 MOST = 50
 LATE = timedelta(minutes=2)
@@ -47,9 +48,9 @@ def wrong(user: object, *, now: datetime) -> list[Wrong]:
 
 
 def summary(user: object, *, now: datetime) -> dict[str, object]:
-    """How much is open by severity, and the worst of it with the time left and its trend. Three queries."""
+    """How much is open by severity, and the worst of it with the time left and its trend. Four queries."""
     counts, may = selectors.open_counts(user), has_right(user, MANAGE)
-    rows = list(_worst_first(selectors.visible_issues(user).filter(OPEN))[:WORST])
+    rows = list(part(_worst_first(selectors.visible_issues(user).filter(OPEN)), 0, WORST))
     trends = selectors.trend(rows, hours=HOURS, now=now)
     address = reverse("admin:errors_issue_changelist")
     return {
@@ -95,7 +96,7 @@ def _issues(user: object, *, now: datetime) -> Iterator[Wrong]:
     """The worst first; of a critical one that somebody works on it is said who."""
     critical = OPEN & Q(severity=Severity.CRITICAL.value)
     rows = selectors.visible_issues(user).filter(overdue(now=now) | critical)
-    listed = list(rows.order_by("respond_by", "pk")[:MOST])
+    listed = list(part(rows.order_by("respond_by", "pk"), 0, MOST))
     names = links.called({row.responded_by for row in listed if row.responded_by})
     for row in sorted(listed, key=lambda row: (row.status != Status.UNRESOLVED, row.severity != Severity.CRITICAL)):
         bad = row.severity == Severity.CRITICAL and row.status == Status.UNRESOLVED
