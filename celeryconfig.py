@@ -16,6 +16,8 @@ task_ignore_result = True
 
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
+# A broker that takes no writes (its disk is full, say) is waited for; a worker would end, and cut off a running backup.
+broker_channel_error_retry = True
 broker_transport_options = {
     "visibility_timeout": LONGEST_TASK_SECONDS + 3600,
     # A frozen broker may cost a request two seconds, never hang it; the outbox sends later.
@@ -64,6 +66,6 @@ worker_soft_shutdown_timeout = 10.0
 worker_enable_soft_shutdown_on_idle = False
 worker_max_tasks_per_child = 1000
 
-beat_scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
+beat_scheduler = "sysops.beat:Scheduler"  # django-celery-beat's, which a clock that is set back would stop
 beat_max_loop_interval = 5  # an edit in the admin is in force within this many seconds
 beat_sync_every = 1

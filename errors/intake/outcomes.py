@@ -14,6 +14,8 @@ from sysops.kernel.clock import Clock
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 10.0
+# The database is away, or the machine has no open files or threads left. It must not end the counting for good.
+CANNOT = (psycopg.Error, OSError, RuntimeError)
 MOST_KINDS = 10_000  # different lines; more are not counted until the next time
 
 # A project that was deleted meanwhile has no outcomes.
@@ -57,7 +59,7 @@ class Refused:
         try:
             # With a connection of its own: the digest may hold these rows, and nobody's answer must wait for it.
             await asyncio.to_thread(self._store, counts)
-        except psycopg.Error as exc:
+        except CANNOT as exc:
             logger.warning("Counts of refused reports could not be stored yet: %s", type(exc).__name__)
             self._counts.update(counts)
 

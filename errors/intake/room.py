@@ -11,11 +11,22 @@ from errors.intake.database import Away, Connection, Database
 MOST_WAITING = 500_000  # rows
 FREE_BYTES = 512 * 1024 * 1024  # PostgreSQL dies of a full disk; this much is left to it and to backups
 FREE_SHARE = 0.05  # on a small disk rather this share of it
+DATABASE = "postgres"  # in the data folder; below a private one it is a link, maybe to another disk
 EVERY_SECONDS = 5.0
 RETRY_SECONDS = 60
 
 # Ids without gaps to speak of, read from both ends of the index: counting half a million rows would take too long.
 WAITING = "SELECT coalesce(max(id) - min(id) + 1, 0) FROM errors_spool"
+
+
+def nearly_full(folder: Path) -> bool:
+    """Whether the disk below the folder has less room than is left to others."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False  # no such folder here: the database says itself when it is full
+    free, size = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    return free < min(FREE_BYTES, size * FREE_SHARE)
 
 
 class Room:
@@ -35,7 +46,7 @@ class Room:
         now = self._clock()
         if now - self._looked_at >= EVERY_SECONDS:
             self._looked_at = now
-            self._full = self._disk_is_full()
+            self._full = any(map(nearly_full, (self._folder, self._folder / DATABASE)))
             if self._task is None or self._task.done():
                 self._task = asyncio.get_running_loop().create_task(self._count(), name="intake room")
         if self._full:
@@ -44,14 +55,6 @@ class Room:
             raise answers.rate_limited(
                 "Too many reports wait to be digested", seconds=RETRY_SECONDS, scope="organization", reason="backlog"
             )
-
-    def _disk_is_full(self) -> bool:
-        try:
-            found = os.statvfs(self._folder)
-        except OSError:
-            return False  # no such folder here: the database says itself when it is full
-        free, size = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-        return free < min(FREE_BYTES, size * FREE_SHARE)
 
     async def _count(self) -> None:
         async def count(connection: Connection) -> int:

@@ -1,6 +1,5 @@
 """Whether a report that comes through the API is taken: by the same limits as those that come by DSN."""
 
-import os
 import threading
 from datetime import datetime
 
@@ -61,9 +60,5 @@ def _waiting() -> int:
 
 
 def _disk_is_full() -> bool:
-    try:
-        found = os.statvfs(settings.ENV.data_dir)
-    except OSError:
-        return False  # no such folder here: the database says itself when it is full
-    free, size = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-    return free < min(room.FREE_BYTES, size * room.FREE_SHARE)
+    folder = settings.ENV.data_dir
+    return any(map(room.nearly_full, (folder, folder / room.DATABASE)))

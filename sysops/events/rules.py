@@ -6,6 +6,7 @@ from enum import StrEnum
 MAX_ATTEMPTS = 10  # with the delays below: given up after a bit more than an hour
 FIRST_DELAY = timedelta(seconds=5)
 LONGEST_DELAY = timedelta(minutes=20)
+LONGEST_WAIT = LONGEST_DELAY * 1.25  # with what spreads the waits
 
 # One run of the relay takes deliveries for WORK_FOR, is killed after TIME_LIMIT, and only then may another
 # worker take over what it held.

@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from sysops.events import registry
 from sysops.events.models import Delivery, Event
-from sysops.events.rules import KEEP_DEAD, KEEP_DONE, LEASE, WORK_FOR, State, delay_after
+from sysops.events.rules import KEEP_DEAD, KEEP_DONE, LEASE, LONGEST_WAIT, WORK_FOR, State, delay_after
 from sysops.events.waking import wake
 from sysops.kernel.clock import Clock
 from sysops.kernel.masking import secret_names
@@ -125,8 +125,11 @@ def _wake_relay() -> None:
 
 
 def _due(at: datetime) -> Q:
-    unleased = Q(leased_until=None) | Q(leased_until__lte=at)
-    return Q(state=State.PENDING.value, due_at__lte=at) & unleased
+    """A time further ahead than we ever set one is of a clock that has been set back since: it is past, too."""
+    never = at + LONGEST_WAIT
+    due = Q(due_at__lte=at) | Q(due_at__gt=never)
+    unleased = Q(leased_until=None) | Q(leased_until__lte=at) | Q(leased_until__gt=never)
+    return Q(state=State.PENDING.value) & due & unleased
 
 
 def _due_subscribers(at: datetime) -> list[str]:
@@ -157,7 +160,7 @@ def _claim(subscriber: str, at: datetime) -> Delivery | None:
             if not cursor.fetchone()[0]:
                 return None
         mine = Delivery.objects.filter(subscriber=subscriber, state=State.PENDING.value)
-        if mine.filter(leased_until__gt=at).exists():
+        if mine.filter(leased_until__gt=at, leased_until__lte=at + LONGEST_WAIT).exists():
             return None  # in another worker's hands; the next one waits for it, to keep the order
         due = mine.filter(_due(at)).select_for_update(skip_locked=True, of=("self",)).select_related("event")
         delivery = due.order_by("id").first()

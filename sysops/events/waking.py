@@ -47,7 +47,7 @@ _breaker = _Breaker()
 
 
 def wake(task_name: str, *, expires: float | None = None, **arguments: object) -> bool:
-    """Send a task message by name; False when the broker was away, which costs a delay until the next sweep.
+    """Send a task message by name; False when it could not be sent now, which costs a delay until the next sweep.
 
     Takes two seconds at most, whatever the broker does, and nothing while it is known to be away. Arguments are
     JSON (else TypeError) and never secret. A worker drops a message it did not come to within `expires` seconds.
@@ -61,7 +61,11 @@ def wake(task_name: str, *, expires: float | None = None, **arguments: object) -
     sender = threading.Thread(
         target=_send, args=(task_name, arguments, expires, failure), name=f"wake {task_name}", daemon=True
     )
-    sender.start()
+    try:
+        sender.start()
+    except RuntimeError as exc:  # the system refuses a thread: a delay as well, and no failure of whoever calls
+        _breaker.failed(str(exc))
+        return False
     sender.join(PATIENCE_SECONDS)
     if sender.is_alive() or failure:
         _breaker.failed(failure[0] if failure else f"no answer within {PATIENCE_SECONDS:g} s")

@@ -7,11 +7,13 @@ order matters: first the user, then the signal, then the program.
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
 
 PR_SET_PDEATHSIG = 1
+MOST_FILES = 65_536
 
 
 def die_with_parent(number: int, *, parent: int) -> None:
@@ -22,11 +24,24 @@ def die_with_parent(number: int, *, parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def open_more_files() -> None:
+    """Raise the soft limit to what we may have: the usual 1024 are gone with as many connections to the web server."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):  # macOS names no limit and has one all the same
+        return
+
+
 def main(arguments: list[str]) -> None:
     """Wait DELAY seconds, then become PROGRAM as UID and GID (our own when they are `-`)."""
     delay, death, uid, gid, *command = arguments
     parent = os.getppid()
     die_with_parent(signal.SIGKILL, parent=parent)
+    open_more_files()
     time.sleep(float(delay))
     if uid != "-" and int(uid) != os.geteuid():
         os.setgroups([])

@@ -30,7 +30,8 @@ AFTER_FAILURE_SECONDS = 1.0
 QUICK_DEATH_SECONDS = 20.0
 LONGEST_DELAY_SECONDS = 30.0
 LONGEST_LINE_BYTES = 16 * 1024
-READY_SECONDS = 60.0
+SAY_AFTER_SECONDS = 60.0
+REFUSED_SECONDS = 5.0
 
 Say = Callable[[str, str], None]
 
@@ -60,6 +61,22 @@ class Lines:
         self._rest = b""
 
 
+class Words(logging.Handler):
+    """What libraries log, a line each, and once when it is said again and again: a loop that writes to a standard error
+    nobody reads would stop."""
+
+    def __init__(self, say: Say) -> None:
+        super().__init__(logging.ERROR)
+        self._say, self._last = say, ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        words = record.getMessage().partition("\n")[0]
+        if words != self._last:
+            why = record.exc_info[1] if record.exc_info else None
+            self._say("sysops", f"{words}: {why!r}" if why else words)
+        self._last = words
+
+
 class Life:
     """What is known about one program's starts and ends; gives circus its hooks."""
 
@@ -67,16 +84,17 @@ class Life:
         self.program, self._say = program, say
         self.started = 0.0
         self.quick_deaths = 0
-        self.stopping = False
+        self.refused_at: float | None = None  # when the machine last refused it a process
         self.last_exit: int | None = None
 
     def before_spawn(self, **known: object) -> bool:
         """Write the pause into the launcher's arguments: a sleeping child can be stopped, our loop goes on."""
-        if self.started:
+        again = self.started and self.refused_at is None
+        if again:
             lived = time.monotonic() - self.started
             self.quick_deaths = self.quick_deaths + 1 if lived < QUICK_DEATH_SECONDS else 0
         pause = pause_before(self.quick_deaths)
-        if self.started:
+        if again:
             how = "ended" if self.last_exit is None else f"ended with {_exit_words(self.last_exit)}"
             self._say(
                 "sysops",
@@ -97,6 +115,26 @@ class Life:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
         return True
+
+    def refused(self) -> bool:
+        """Note that the machine let no process be started; whether it is time to ask it again."""
+        now = time.monotonic()
+        if self.refused_at is None:
+            self._say(
+                "sysops",
+                f"{self.program.name} cannot be started: the machine refuses a process (memory, or a limit on "
+                f"processes or open files); tried again every {REFUSED_SECONDS:g} s",
+            )
+        elif now - self.refused_at < REFUSED_SECONDS:
+            return False
+        self.refused_at = now
+        return True
+
+    def allowed(self) -> None:
+        """Note that it has a process."""
+        if self.refused_at is not None:
+            self._say("sysops", f"{self.program.name} is started again")
+        self.refused_at = None
 
     def arguments(self, pause: float = 0) -> list[str]:
         program = self.program
@@ -124,6 +162,7 @@ class Supervisor:
         self._say = say
         self._lives = {program.name: Life(program, say) for program in self.programs}
         logging.getLogger("circus").setLevel(logging.ERROR)
+        logging.getLogger().addHandler(Words(say))  # without one, tornado sets up its own
         become_subreaper()
         self._arbiter = get_arbiter(
             [self._watcher(program, say) for program in self.programs],
@@ -137,7 +176,7 @@ class Supervisor:
     async def start(self, *, upto: int = sys.maxsize) -> None:
         """Start what is not running yet, up to this order, each group ready before the next one.
 
-        Raises StackError when one does not become ready.
+        Raises StackError when one ends before it is ready.
         """
         if not self._opened:
             await self._arbiter.start()
@@ -192,23 +231,39 @@ class Supervisor:
         }
 
     async def _manage(self) -> None:
+        said = ""
         while not self._ending:
             try:
                 await self._arbiter.manage_watchers()
+                await self._start_refused()
+                said = ""
             except Exception as exc:  # noqa: BLE001 - said, and looked again: ending here, nothing would ever be restarted
-                self._say("sysops", f"Looking after the programs failed, and is tried again: {exc!r}")
+                if repr(exc) != said:
+                    said = repr(exc)
+                    self._say("sysops", f"Looking after the programs failed, and is tried again: {said}")
                 await asyncio.sleep(AFTER_FAILURE_SECONDS)
             await asyncio.sleep(LOOK_SECONDS)
 
+    async def _start_refused(self) -> None:
+        """Circus stops for good what the system refuses to start a few times in a row."""
+        for program in self.programs:
+            watcher, life = self._arbiter.get_watcher(program.name), self._lives[program.name]
+            if watcher.is_stopped() and not self._ending and life.refused():
+                await watcher.start()
+            if watcher.processes:
+                life.allowed()
+
     async def _wait_until_ready(self, program: Program) -> None:
+        """However long it takes: a server that recovers from a crash would have to begin again if it was stopped."""
         if program.ready is None:
             return
-        give_up = time.monotonic() + READY_SECONDS
+        say_at = time.monotonic() + SAY_AFTER_SECONDS
         while not await asyncio.to_thread(program.ready):
             if not any(process.is_alive() for process in self._arbiter.get_watcher(program.name).processes.values()):
                 raise StackError(f"{program.name} ended while it was starting; its last lines above say why")
-            if time.monotonic() > give_up:
-                raise StackError(f"{program.name} is not ready after {READY_SECONDS:.0f} s; see its lines above")
+            if time.monotonic() > say_at:
+                self._say("sysops", f"Still waiting for {program.name}; its lines above say what it does")
+                say_at += SAY_AFTER_SECONDS
             await asyncio.sleep(0.05)
 
 
@@ -233,7 +288,12 @@ def end_descendants(*, seconds: float = 3.0) -> None:
 
 
 def _exit_words(status: int) -> str:
-    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:  # most of the real-time ones have no name
+        return f"signal {-status}"
 
 
 def _tornado_loop() -> object:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import http.client
 import json
 import os
@@ -20,11 +21,17 @@ from sysops.env import Environment
 from sysops.kernel import osuser
 from sysops.stack import datadir, leftovers, servers
 from sysops.stack.errors import StackError
+from sysops.stack.output import Output
 from sysops.stack.programs import ROOT, Program, application
 from sysops.stack.supervisor import Say, Supervisor
 
 MIGRATION_LOCK = 0x5359534F5053  # "SYSOPS": one migration at a time, also of supervisors on other machines
 RECORD_SECONDS = 2.0
+# No room, a disk that went read-only or bad, no more memory, processes or open files.
+OF_THE_MACHINE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
+    *(errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE),
+}
 ONE_SHOTS = (("sysops_prepare",),)
 
 MakePrograms = Callable[[Environment, Path, Mapping[str, str]], list[Program]]
@@ -46,27 +53,26 @@ class Plan:
 
 def main(
     *,
-    say: Say | None = None,
     make_programs: MakePrograms | None = None,
     one_shots: Sequence[Sequence[str]] = ONE_SHOTS,
 ) -> int:
     """Run the stack until SIGTERM or Ctrl-C; the exit status. Raises sysops.env.BadEnvironment."""
-    say = say or speak
     data_dir = environment.load().data_dir
+    output = Output()
     try:
         datadir.prepare(data_dir)
         with datadir.locked(data_dir):
-            return _run(data_dir, say=say, make_programs=make_programs or _application, one_shots=one_shots)
+            return _run(data_dir, say=output.say, make_programs=make_programs or _application, one_shots=one_shots)
     except (StackError, osuser.NoOsUser) as exc:
-        sys.stderr.write(f"sysops up: {exc}\n")
-        return 1
-
-
-def speak(name: str, line: str) -> None:
-    """One line of a program on our output, with the program's name in front."""
-    with contextlib.suppress(OSError):  # nobody reads any more (`sysops up | head`), or the disk of the log is full
-        sys.stdout.write(f"{name:<15} | {line}\n")
-        sys.stdout.flush()
+        refusal = str(exc)
+    except OSError as exc:
+        if exc.errno not in OF_THE_MACHINE:
+            raise
+        refusal = f"the machine refuses what is needed: {exc}"
+    finally:
+        output.close()
+    sys.stderr.write(f"sysops up: {refusal}\n")
+    return 1
 
 
 def _run(data_dir: Path, *, say: Say, make_programs: MakePrograms, one_shots: Sequence[Sequence[str]]) -> int:
@@ -86,8 +92,9 @@ def _run(data_dir: Path, *, say: Say, make_programs: MakePrograms, one_shots: Se
         plan = _plan(env, embedded, sockets=places.sockets, mark=mark, make_programs=make_programs)
         return asyncio.run(_supervise(plan, one_shots=one_shots, say=say))
     finally:
-        (run_dir / environment.STACK_FILE).unlink(missing_ok=True)
-        (run_dir / leftovers.RECORD).unlink(missing_ok=True)
+        for file in (environment.STACK_FILE, leftovers.RECORD):
+            with contextlib.suppress(OSError):  # a disk that went read-only: the next start sees through what they say
+                (run_dir / file).unlink()
         shutil.rmtree(places.sockets, ignore_errors=True)
 
 

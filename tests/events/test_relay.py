@@ -162,6 +162,21 @@ def test_what_a_dead_worker_held_is_delivered_again_when_its_lease_runs_out(cloc
     assert list(Delivery.objects.order_by("id").values_list("attempt", flat=True)) == [2, 1]
 
 
+def test_a_clock_that_is_set_back_by_an_hour_holds_no_subscriber_up(clock: Clock) -> None:
+    hearer = Hearer()
+    subscribe("*", subscriber="mail", handler=hearer)
+    clock.forward(timedelta(hours=1))
+    happen("held by a dead worker")
+    services._claim("mail", clock())
+    with transaction.atomic():
+        publish("shop.order.paid", subject="not yet told", at=clock())
+
+    clock.forward(-timedelta(hours=1))
+
+    assert services.relay(now=clock) == 2
+    assert hearer.heard == ["held by a dead worker", "not yet told"]
+
+
 def test_a_worker_that_lost_its_lease_cannot_overwrite_the_result_of_the_one_that_took_over(clock: Clock) -> None:
     subscribe("*", subscriber="mail", handler=Hearer())
     happen(1)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sysops.events.rules import LEASE, LONGEST_DELAY, MAX_ATTEMPTS, TIME_LIMIT, WORK_FOR, delay_after
+from sysops.events.rules import LEASE, LONGEST_WAIT, MAX_ATTEMPTS, TIME_LIMIT, WORK_FOR, delay_after
 
 chances = st.floats(min_value=0, max_value=1, exclude_max=True)
 
@@ -16,7 +16,7 @@ def test_a_wait_is_never_nothing_and_never_much_beyond_the_longest(attempt: int,
     wait = delay_after(attempt, chance=chance)
 
     assert wait is not None
-    assert timedelta(seconds=3) < wait <= LONGEST_DELAY * 1.25
+    assert timedelta(seconds=3) < wait <= LONGEST_WAIT
 
 
 def test_each_wait_is_longer_until_it_is_given_up() -> None:

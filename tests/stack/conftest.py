@@ -56,7 +56,7 @@ class Stack:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_for(self, text: str, *, seconds: float = 30, times: int = 1) -> None:
+    def wait_for(self, text: str, *, seconds: float = 60, times: int = 1) -> None:
         """Until `text` was said so often; fails with everything that was said instead."""
         wait_until(
             lambda: self.output.count(text) >= times, seconds=seconds, why=lambda: f"{text!r} in:\n{self.output}"
@@ -133,7 +133,7 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
-def wait_until(true: Callable[[], bool], *, seconds: float = 30, why: Callable[[], str] = lambda: "condition") -> None:
+def wait_until(true: Callable[[], bool], *, seconds: float = 60, why: Callable[[], str] = lambda: "condition") -> None:
     """Return when it is true; fail when it never becomes so."""
     give_up = time.monotonic() + seconds
     while not true():

@@ -207,7 +207,7 @@ def test_files_that_are_not_to_blame_are_left_where_they_are(
     before = filled.contents(filled.files)
     argv = filled.argv_with(folder / "server", f"#!/bin/sh\n{server.format(filled.queue.program)}\n")
 
-    ended = subprocess.run(argv, capture_output=True, timeout=30, check=False)
+    ended = subprocess.run(argv, capture_output=True, timeout=90, check=False)
 
     assert ended.returncode == status
     assert filled.contents(filled.files) == before
@@ -224,7 +224,7 @@ def test_a_look_that_is_ended_leaves_no_server_behind(filled: Bench, folder: Pat
 
         looking.terminate()
 
-    wait_until(lambda: not lives(trial), seconds=5)
+    wait_until(lambda: not lives(trial), seconds=30)
 
 
 def test_sysops_up_starts_on_damaged_files_and_a_supervised_restart_does_too(make_stack: MakeStack) -> None:

@@ -1,7 +1,9 @@
 """What the supervisor decides, and what tells our processes from others'."""
 
+import logging
 import os
 import pwd
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sysops.kernel import osuser
-from sysops.stack import leftovers, places, programs, valkey
+from sysops.stack import launch, leftovers, places, programs, valkey
 from sysops.stack.errors import StackError
-from sysops.stack.supervisor import LONGEST_DELAY_SECONDS, Lines, pause_before
+from sysops.stack.supervisor import LONGEST_DELAY_SECONDS, Lines, Words, pause_before
 from tests.services import Home
 
 
@@ -34,6 +36,22 @@ def test_lines_come_whole_however_the_pipe_cuts_them(lines: list[str], data: st.
         stream({"data": rest[:cut]})
         rest = rest[cut:]
     assert said == lines
+
+
+def test_what_libraries_log_is_said_in_a_line_and_once_in_a_row() -> None:
+    said: list[str] = []
+    log = logging.Logger("tornado.application")
+    log.addHandler(Words(lambda name, line: said.append(f"{name}: {line}")))
+
+    for pid in (1, 2):
+        try:
+            raise OSError(24, f"Too many open files: {pid}")
+        except OSError:
+            log.error("Multiple exceptions\nin yield list", exc_info=True)
+    log.error("other")
+    log.warning("less")
+
+    assert said == ["sysops: Multiple exceptions: OSError(24, 'Too many open files: 1')", "sysops: other"]
 
 
 def test_a_recorded_process_id_that_is_somebody_elses_by_now_is_left_alone(tmp_path: Path) -> None:
@@ -60,6 +78,18 @@ def test_a_marked_process_is_found_without_a_record_and_ended_even_when_deaf(tmp
         leftovers.end(found, seconds=0.3)
 
         assert not found[0].is_running()
+
+
+def test_a_program_may_open_as_many_files_as_the_system_allows_whoever_starts_us() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    says = (sys.executable, "-c", "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])")
+    few = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, {hard}))"
+    become = "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
+    started = subprocess.run(
+        [sys.executable, "-c", f"{few}; {become}", *programs.launched(says)],
+        capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    assert int(started.stdout) == min(hard, launch.MOST_FILES)
 
 
 def test_the_user_for_servers_is_never_root(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,11 @@
 """`sysops up` keeps its programs running, in order, and leaves nothing behind."""
 
 import contextlib
+import errno
 import os
 import signal
 import socket
 import stat
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +14,7 @@ import psutil
 import psycopg
 import pytest
 
-from sysops.stack import leftovers, postgres
-from sysops.stack.programs import ROOT
+from sysops.stack import datadir, leftovers, postgres, up
 from tests.services import Home
 from tests.stack.conftest import SLEEPER, MakeStack, Stack, lives, wait_until
 
@@ -139,12 +137,32 @@ def test_a_record_that_cannot_be_written_is_said_once_and_ends_nothing(make_stac
     assert stack.process.poll() is None
 
 
-def test_a_log_on_a_full_disk_ends_nothing() -> None:
-    said = "speak('web', 'x' * 9999); speak('web', 'y')"
-    code = f"import sys; from sysops.stack.up import speak; {said}; sys.stderr.write('on')"
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.stderr.startswith("on")
+def test_a_stop_that_cannot_remove_its_files_is_a_stop_all_the_same(make_stack: MakeStack) -> None:
+    stack = make_stack(SLEEP)
+    stack.wait_for("sleeper         | here")
+    settings = stack.data_dir / "run" / "stack.json"
+    settings.unlink()
+    settings.mkdir()  # as on a disk that went read-only: root may remove anything else
+
+    assert stack.stop() == 0
+
+    assert "Traceback" not in stack.output
+    assert not (stack.data_dir / "run" / leftovers.RECORD).exists()
+
+
+def test_a_machine_that_refuses_what_a_start_needs_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    def full(data_dir: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(data_dir / "run" / "lock"))
+
+    monkeypatch.setattr(datadir, "locked", full)
+    monkeypatch.setenv("SYSOPS_DATA_DIR", str(folder))
+
+    assert up.main() == 1
+
+    said = f"the machine refuses what is needed: [Errno 28] No space left on device: '{folder}/run/lock'"
+    assert capfd.readouterr().err == f"sysops up: {said}\n"
 
 
 def test_children_of_a_killed_program_go_before_the_next_one_comes(make_stack: MakeStack) -> None:
