@@ -15,6 +15,15 @@ class Step(StrEnum):
     HOLD = "hold"
 
 
+class Ending(StrEnum):
+    """What kind of end an alert came to: the words that tell of it are chosen by this."""
+
+    OVER = "over"  # what was wrong is not wrong any more
+    TAKEN_CARE_OF = "taken_care_of"  # somebody saw to it; whether it is right now is not known
+    PART_OF_ANOTHER = "part_of_another"  # and goes on there
+    NO_LONGER_CRITICAL = "no_longer_critical"  # and goes on, less grave
+
+
 def highest(old: Level, new: Level) -> Level:
     """How much an open alert matters: it rises while it is open and never falls."""
     return max(old, new, key=_ORDER.index)

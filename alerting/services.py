@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from alerting import rules, selectors
 from alerting.models import Alert
-from alerting.rules import Step
+from alerting.rules import Ending, Step
 from catalogue.models import Service
 from catalogue.rules import State
 from notifications.audience import Audience
@@ -25,6 +25,12 @@ _LOCK = 7_305_010  # advisory lock space: one writer per key, also while there i
 _LONGEST_KEY = 200
 KEEP = timedelta(days=730)
 _INSTANT = timedelta(microseconds=1)
+_ENDED = {
+    Ending.OVER: "It is over.",
+    Ending.TAKEN_CARE_OF: "Somebody has taken care of it.",
+    Ending.PART_OF_ANOTHER: "It is part of another one now.",
+    Ending.NO_LONGER_CRITICAL: "It is no longer critical.",
+}
 
 
 def fire(
@@ -60,21 +66,29 @@ def fire(
     return alert
 
 
-def resolve(*, key: str, detail: str = "", at: datetime) -> bool:
-    """Whether an alert of this key was open and is over now. What nobody was told of ends as quietly."""
+def resolve(*, key: str, detail: str = "", ending: Ending = Ending.OVER, at: datetime) -> bool:
+    """Whether an alert of this key was open and has ended now. What nobody was told of ends as quietly.
+
+    `ending` says what kind of end it is, `detail` how it came in words.
+    """
     with transaction.atomic():
         alert = _locked(key)
         if alert is None:
             return False
         alert.resolved_at = at
         alert.save(update_fields=["resolved_at"])
-        _take_back(alert, "It is over.", at=at)
+        _take_back(alert, _ENDED[ending], at=at)
         if alert.told_at:
             messages.post(
                 key=f"alert:{alert.pk}:resolved",
                 kind="alert.resolved",
                 level=Level.INFO,
-                context={**_context(alert), "resolved_at": at.isoformat(), "how": _words(detail, 5_000)},
+                context={
+                    **_context(alert),
+                    "resolved_at": at.isoformat(),
+                    "ending": ending.value,
+                    "how": _words(detail, 5_000),
+                },
                 audience=_audience(alert),
                 at=at,
                 thread=f"alert:{alert.pk}",
@@ -143,6 +157,8 @@ def _tell(alert: Alert, *, waited: bool, at: datetime) -> None:
     alert.save(update_fields=["told_at"])
     if worse:
         _take_back(alert, "It has become worse since.", at=at)
+    else:
+        _take_back_end(alert, at=at)
     messages.post(
         key=f"alert:{alert.pk}:raised" + (f":{alert.level}" if worse else ""),
         kind="alert.raised",
@@ -157,6 +173,14 @@ def _tell(alert: Alert, *, waited: bool, at: datetime) -> None:
 def _take_back(alert: Alert, because: str, *, at: datetime) -> None:
     """Who was not reached yet does not read afterwards, as if it were so now, how it was."""
     messages.expire(thread=f"alert:{alert.pk}", kinds=["alert.raised"], because=because, at=at)
+
+
+def _take_back_end(alert: Alert, *, at: datetime) -> None:
+    """Who was not reached yet does not read, after this, that the last one of its key is over."""
+    told = Alert.objects.filter(key=alert.key, pk__lt=alert.pk, told_at__isnull=False)
+    last = told.order_by("-pk").values_list("pk", flat=True).first()
+    if last is not None:
+        messages.expire(thread=f"alert:{last}", kinds=["alert.resolved"], because="It is wrong again.", at=at)
 
 
 def _context(alert: Alert) -> dict[str, object]:

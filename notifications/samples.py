@@ -31,6 +31,7 @@ _ALERT: Mapping[str, object] = {
     "service": "Shop database",
     "raised_at": "2027-01-15T02:00:00+00:00",
     "resolved_at": "2027-01-15T03:00:00+00:00",
+    "ending": "over",
     "how": "A backup succeeded.",
     "count": 3,
     "began_in_maintenance": False,

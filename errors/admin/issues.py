@@ -228,7 +228,7 @@ class IssueAdmin(ActingAdmin):
             target = self._merged_into(request, object_id)
             if target is None:
                 raise
-            messages.info(request, f"Issue {object_id} was merged into this one.")
+            messages.info(request, f"Issue {object_id} is part of this one now.")
             return HttpResponseRedirect(self.url_of(target))
 
     def _merged_into(self, request: HttpRequest, object_id: str) -> Issue | None:

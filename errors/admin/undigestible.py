@@ -41,7 +41,9 @@ AGAIN = Act(
     "Try again",
     CONFIGURE,
     _again,
-    lambda row: ("It is digested as it came. If it still cannot be, it is kept here once more, with the reason.",),
+    lambda row: (
+        "What of it is not stored yet is digested. What still cannot be is kept here once more, with the reason.",
+    ),
     icon="replay",
     tone="main",
 )
@@ -49,7 +51,8 @@ AGAIN = Act(
 
 @admin.register(Undigestible)
 class UndigestibleAdmin(ActingAdmin):
-    """Kept as they came. What is in them may be anything: it is handed out as a file and never shown."""
+    """Kept as they came, as far as they are not stored. What is in them may be anything: it is handed out as a file and
+    never shown."""
 
     rights: ClassVar = {"view": VIEW}
     refusals: ClassVar = (again.AlreadyTried,)

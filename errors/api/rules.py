@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from django.db.models import Q, QuerySet
 from django.utils.text import slugify
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,6 +21,7 @@ from sysops.api.forms import Form
 from sysops.api.serializers import Id, Named
 from sysops.api.views import NumberedViewSet, ReadViewSet
 from sysops.kernel.clock import utc_now
+from sysops.kernel.words import read_span
 
 LAST_POSITION = 32_767
 
@@ -40,13 +41,38 @@ class LevelOut(serializers.ModelSerializer[SeverityLevel]):
         read_only_fields = fields
 
 
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "integer", "minimum": 0, "maximum": rulebook.LONGEST_SECONDS},
+            {"type": "string", "pattern": "[0-9]+ *[a-z]+", "example": "4h"},
+        ],
+        "description": "0: at once. Whole seconds, or a span such as 30m, 4h, 1h 30m or 1d; answered in seconds",
+    }
+)
+class Span(serializers.Field[int, object, int, object]):
+    """Seconds, or a span as people write it, up to a year."""
+
+    def to_internal_value(self, data: object) -> int:
+        seconds = read_span(data) if isinstance(data, str) else data
+        if not isinstance(seconds, int) or isinstance(seconds, bool):
+            raise serializers.ValidationError(
+                "Must be whole seconds, such as 14400, or a span, such as 30m, 4h, 1h 30m or 1d."
+            )
+        if not 0 <= seconds <= rulebook.LONGEST_SECONDS:
+            longest = rulebook.LONGEST_SECONDS
+            raise serializers.ValidationError(f"Must be from 0 to {longest} seconds (366d), such as 14400 or 4h.")
+        return seconds
+
+    def to_representation(self, value: int) -> int:
+        return value
+
+
 class LevelChange(Form):
     """What is to change of a level."""
 
     meaning = serializers.CharField(max_length=1_000, required=False)
-    respond_within_seconds = serializers.IntegerField(
-        min_value=0, max_value=rulebook.LONGEST_SECONDS, required=False, help_text="0: at once"
-    )
+    respond_within_seconds = Span(required=False)
     near_percent = serializers.IntegerField(
         min_value=1, max_value=99, required=False, help_text="After this share of the time its deadline is near"
     )
@@ -65,14 +91,10 @@ class SeverityRuleOut(serializers.ModelSerializer[SeverityRule]):
         read_only_fields = fields
 
 
-class SeverityRuleChange(Form):
-    """What is to change of a severity rule."""
+class RuleChange(Form):
+    """What is to change of a rule of either kind."""
 
     name = serializers.CharField(max_length=200, required=False)
-    position = serializers.IntegerField(
-        min_value=0, max_value=LAST_POSITION, required=False, help_text="Of equally bad ones the lowest counts"
-    )
-    severity = serializers.ChoiceField([severity.value for severity in Severity], required=False)
     enabled = serializers.BooleanField(required=False)
     project = Named(
         slug_field="slug",
@@ -82,6 +104,15 @@ class SeverityRuleChange(Form):
         required=False,
         help_text="null: all",
     )
+
+
+class SeverityRuleChange(RuleChange):
+    """What is to change of a severity rule."""
+
+    position = serializers.IntegerField(
+        min_value=0, max_value=LAST_POSITION, required=False, help_text="Of equally bad ones the lowest counts"
+    )
+    severity = serializers.ChoiceField([severity.value for severity in Severity], required=False)
     conditions = serializers.DictField(required=False, help_text="All must hold; see docs/errors-rules.md")
 
 
@@ -133,20 +164,11 @@ class AssignmentRuleOut(serializers.ModelSerializer[AssignmentRule]):
         read_only_fields = fields
 
 
-class AssignmentRuleChange(Form):
+class AssignmentRuleChange(RuleChange):
     """What is to change of an assignment rule."""
 
-    name = serializers.CharField(max_length=200, required=False)
     position = serializers.IntegerField(
         min_value=0, max_value=LAST_POSITION, required=False, help_text="The lowest that fits counts"
-    )
-    enabled = serializers.BooleanField(required=False)
-    project = Named(
-        slug_field="slug",
-        queryset=Project.objects.filter(deleted_at=None),
-        tells=False,
-        allow_null=True,
-        required=False,
     )
     service = Named(slug_field="slug", queryset=Service.objects.all(), allow_null=True, required=False)
     path = serializers.CharField(

@@ -67,7 +67,7 @@ class IssueViewSet(PlainReports, IssueActions, NumberedViewSet[Issue]):
         target = merged_into(int(pk)) if is_number(pk) else None
         if target is None or not self.get_queryset().filter(pk=target).exists():
             return NO_ISSUE
-        return f"Issue {pk} was merged into issue {target}."
+        return f"Issue {pk} is part of issue {target} now."
 
     @extend_schema(responses=shapes.IssueDetailSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:

@@ -46,7 +46,10 @@ class DigestAttempt(models.Model):
 
 
 class Undigestible(models.Model):
-    """A report that was taken and could not be made an event: kept as it came, with the reason."""
+    """A report that was taken and could not be made an event: kept as it came, with the reason.
+
+    Of an envelope that is stored in part the rest is kept.
+    """
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="undigestible")
     event_id = models.UUIDField(null=True)

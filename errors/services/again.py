@@ -1,11 +1,14 @@
-"""Reports that could not be digested, given to the digest once more."""
+"""Reports that could not be digested, given to the digest once more: all that is kept of them is not stored yet."""
 
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import F
 
-from errors.models import Spool, Undigestible
+from errors.models import OutcomeCount, Spool, Undigestible
+from errors.rules import Outcome
 from errors.services.spooling import wake_digest
+from errors.services.unpacking import ERROR
 from sysops.access import audit
 from sysops.access.actors import Actor
 
@@ -15,7 +18,7 @@ class AlreadyTried(Exception):
 
 
 def digest_again(report: Undigestible, *, by: Actor, at: datetime) -> None:
-    """The report waits to be digested again, as it came; what is wrong with it still is kept aside anew.
+    """What was kept of the report waits to be digested again; what is wrong with it still is kept aside anew.
 
     Raises AlreadyTried.
     """
@@ -31,7 +34,15 @@ def digest_again(report: Undigestible, *, by: Actor, at: datetime) -> None:
             encoding=kept.encoding,
             body=kept.body,
         )
+        _count_no_more(kept)
         facts = {"project": kept.project_id, "reason": kept.reason}
         audit.record("errors.undigestible.retried", by=by, subject=kept, at=at, before=facts, after=None)
         kept.delete()
         transaction.on_commit(wake_digest, robust=True)
+
+
+def _count_no_more(kept: Undigestible) -> None:
+    """It does not count as undigestible while it waits: the digest counts what becomes of it."""
+    hour = kept.received_at.replace(minute=0, second=0, microsecond=0)
+    counted = OutcomeCount.objects.filter(project=kept.project_id, hour=hour, category=ERROR, reason="")
+    counted.filter(outcome=Outcome.UNDIGESTIBLE.value, quantity__gt=0).update(quantity=F("quantity") - 1)

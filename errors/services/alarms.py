@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from alerting import services as alerting
+from alerting.rules import Ending
 from errors.models import Issue
 
 
@@ -16,22 +17,22 @@ def sla_key(issue_id: int) -> str:
     return f"errors.sla:{issue_id}"
 
 
-def end_alerts(issue: Issue, *, detail: str, at: datetime) -> None:
+def end_alerts(issue: Issue, *, detail: str, ending: Ending, at: datetime) -> None:
     """Nobody has to look at the issue any more."""
-    end_issue_alert(issue, detail=detail, at=at)
+    end_issue_alert(issue, detail=detail, ending=ending, at=at)
     end_sla_alert(issue, detail=detail, at=at)
 
 
-def end_issue_alert(issue: Issue, *, detail: str, at: datetime) -> None:
+def end_issue_alert(issue: Issue, *, detail: str, ending: Ending, at: datetime) -> None:
     """The issue is not one for an alert any more."""
-    end(issue_key(issue.pk), detail=detail, at=at)
+    end(issue_key(issue.pk), detail=detail, ending=ending, at=at)
 
 
 def end_sla_alert(issue: Issue, *, detail: str, at: datetime) -> None:
     """Somebody has responded; the alert of the issue itself stays until it is resolved or ignored."""
-    end(sla_key(issue.pk), detail=detail, at=at)
+    end(sla_key(issue.pk), detail=detail, ending=Ending.TAKEN_CARE_OF, at=at)
 
 
-def end(key: str, *, detail: str, at: datetime) -> None:
-    """One alert of these keys is over."""
-    alerting.resolve(key=key, detail=detail, at=at)
+def end(key: str, *, detail: str, ending: Ending, at: datetime) -> None:
+    """One alert of these keys has ended."""
+    alerting.resolve(key=key, detail=detail, ending=ending, at=at)

@@ -127,7 +127,13 @@ def _post(project: Project, stream: Stream, items: Sequence[Item], *, at: dateti
         audience=_audience(project, stream, [item.issue for item in items], worst),
         at=at,
         thread=f"errors.issue:{alone.issue.pk}" if alone else f"errors.project:{project.pk}",
+        expires_at=_last_deadline(items) if stream is Stream.NEAR else None,
     )
+
+
+def _last_deadline(items: Sequence[Item]) -> datetime | None:
+    """When none of the deadlines is near any more: all have passed."""
+    return max((item.issue.respond_by for item in items if item.issue.respond_by), default=None)
 
 
 def _audience(project: Project, stream: Stream, issues: Sequence[Issue], worst: Severity) -> Audience:

@@ -9,11 +9,13 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from alerting.rules import Ending
 from catalogue.models import Person
+from errors.links import actor_name
 from errors.models import ActivityEntry, Issue
 from errors.rules import Activity, Severity, SeveritySource, Status
 from errors.services import clocks, history, telling, wording
-from errors.services.alarms import end_alerts, end_issue_alert, end_sla_alert
+from errors.services.alarms import end_alerts, end_issue_alert
 from errors.services.policy import judge
 from errors.services.projects import newest_release
 from sysops.access import audit
@@ -50,7 +52,7 @@ def acknowledge(issue: Issue, *, by: Actor, at: datetime) -> Issue:
         row = locked(issue)
         was = row.status
         row.move(Status.ACKNOWLEDGED, **NOT_IGNORED, **clocks.answered(row, by=by, at=at))
-        end_sla_alert(row, detail=f"{by.name} responded.", at=at)
+        telling.responded(row, by=by.name, at=at)
         telling.take_back(row, because=f"Acknowledged by {by.name}.", at=at)
         history.note(row, Activity.ACKNOWLEDGED, by=by.name, at=at)
         tell("acknowledged", row, before={"status": was}, after={"status": row.status}, by=by, at=at)
@@ -60,7 +62,7 @@ def acknowledge(issue: Issue, *, by: Actor, at: datetime) -> Issue:
 def assign(issue: Issue, person: Person | None, *, by: Actor, at: datetime) -> Issue:
     """The issue in the hands of `person`, who is told; None takes it out of anybody's. Raises IssueGone.
 
-    Whoever has it already is not told again.
+    Whoever has it already is not told again, and who takes it not at all.
     """
     with transaction.atomic():
         row = locked(issue)
@@ -71,10 +73,12 @@ def assign(issue: Issue, person: Person | None, *, by: Actor, at: datetime) -> I
         answered = clocks.answered(row, by=by, at=at) if person else {}
         write(row, assignee=person, assigned_at=at if person else None, assigned_because=because, **answered)
         if answered:
-            end_sla_alert(row, detail=f"{by.name} responded.", at=at)
+            telling.responded(row, by=by.name, at=at)
         text = f"To {person}" if person else "To nobody"
         history.note(row, Activity.ASSIGNED, by=by.name, at=at, text=text, data={"person": _slug(person)})
-        if person:
+        if before:
+            telling.take_back_assigned(row, because=f"{by.name} gave it to {person or 'nobody'}.", at=at)
+        if person and not _is(person, by):
             telling.tell_assigned(row, person, by=by.name, at=at)
         tell("assigned", row, before={"assignee": _slug(before)}, after={"assignee": _slug(person)}, by=by, at=at)
     return row
@@ -104,7 +108,7 @@ def resolve(
         )
         facts = {"release": release, "in_next_release": in_next_release}
         history.note(row, Activity.RESOLVED, by=by.name, at=at, text=note, data=facts)
-        nobody_must_look(row, because=f"Resolved by {by.name}.", at=at)
+        nobody_must_look(row, because=f"Resolved by {by.name}.", ending=Ending.OVER, at=at)
         after = {"status": row.status, "note": note, **facts}
         tell("resolved", row, before={"status": was}, after=after, by=by, at=at)
     return row
@@ -142,7 +146,7 @@ def ignore(
         ends = until.isoformat() if until else None
         facts: dict[str, object] = {"until": ends, "more_events": more_events, "more_accounts": more_accounts}
         history.note(row, Activity.IGNORED, by=by.name, at=at, data=facts)
-        nobody_must_look(row, because=f"Ignored by {by.name}.", at=at)
+        nobody_must_look(row, because=f"Ignored by {by.name}.", ending=Ending.TAKEN_CARE_OF, at=at)
         tell("ignored", row, before={"status": was}, after={"status": row.status, **facts}, by=by, at=at)
     return row
 
@@ -183,11 +187,12 @@ def set_severity(issue: Issue, severity: Severity | None, *, by: Actor, at: date
         write(row, **clocks.moved(row, was=Severity(before["severity"]), at=at))
         if answered:
             write(row, **answered)
-            end_sla_alert(row, detail=f"{by.name} responded.", at=at)
+            telling.responded(row, by=by.name, at=at)
         history.note(row, Activity.SEVERITY, by=by.name, at=at, data={"before": before["severity"], **after})
         telling.tell_worse(row, at=at)
         if before["severity"] == Severity.CRITICAL.value != row.severity:
-            end_issue_alert(row, detail=wording.no_longer_critical(row, row.project, by=by.name), at=at)
+            how = wording.no_longer_critical(row, row.project, by=by.name)
+            end_issue_alert(row, detail=how, ending=Ending.NO_LONGER_CRITICAL, at=at)
         tell("severity_changed", row, before=before, after=after, by=by, at=at)
     return row
 
@@ -203,7 +208,7 @@ def comment(issue: Issue, *, text: str, by: Actor, at: datetime) -> ActivityEntr
         answered = clocks.answered(row, by=by, at=at)
         if answered:
             write(row, **answered)
-            end_sla_alert(row, detail=f"{by.name} responded.", at=at)
+            telling.responded(row, by=by.name, at=at)
         entry = history.note(row, Activity.COMMENT, by=by.name, at=at, text=text)
         tell("commented", row, before=None, after={"comment": entry.pk, "text": text}, by=by, at=at)
     return entry
@@ -218,10 +223,11 @@ def locked(issue: Issue) -> Issue:
     return row
 
 
-def nobody_must_look(row: Issue, *, because: str, at: datetime) -> None:
+def nobody_must_look(row: Issue, *, because: str, ending: Ending, at: datetime) -> None:
     """End the issue's alerts, and take back what was not delivered of it yet."""
-    end_alerts(row, detail=because, at=at)
+    end_alerts(row, detail=because, ending=ending, at=at)
     telling.take_back(row, because=because, at=at)
+    telling.take_back_assigned(row, because=because, at=at)
 
 
 def write(row: Issue, **changes: object) -> None:
@@ -247,6 +253,10 @@ def tell(
     data = wording.public({"project": row.project.slug, "by": str(by), **facts}, row.project)
     publish(f"errors.issue.{what}", subject=row.pk, at=at, data=data)
     audit.record(f"errors.issue.{what}", by=by, subject=f"errors.issue:{row.pk}", at=at, before=before, after=after)
+
+
+def _is(person: Person, by: Actor) -> bool:
+    return by.kind == "user" and by.name == actor_name(person)
 
 
 def _slug(person: Person | None) -> str | None:

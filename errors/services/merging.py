@@ -11,6 +11,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Max, Min, QuerySet, Sum
 
+from alerting.rules import Ending
 from errors.headings import heading
 from errors.models import ActivityEntry, Event, Grouping, Issue
 from errors.rules import SEVERITIES, Activity, Severity, SeveritySource, Status, worse
@@ -45,15 +46,18 @@ def merge(target: Issue, others: Collection[Issue], *, by: Actor, at: datetime) 
         rows = _locked([target.pk, *gone])
         row, rest = rows[target.pk], [rows[pk] for pk in gone]
         _refuse(row, rest)
+        groupings = _groupings_of(gone)
         Grouping.objects.filter(issue__in=gone).update(issue=row)
         ActivityEntry.objects.filter(issue__in=gone).update(issue=row)
         _recount(row, known=[row, *rest])
         because = wording.part_of(row, row.project, by=by.name)
+        ending = Ending.PART_OF_ANOTHER if row.status in OPEN else Ending.TAKEN_CARE_OF
         for other in rest:
-            nobody_must_look(other, because=because, at=at)
+            nobody_must_look(other, because=because, ending=ending, at=at)
         titles = [str(other)[:200] for other in rest]
         Issue.objects.filter(pk__in=gone).delete()
-        history.note(row, Activity.MERGED, by=by.name, at=at, data={"issues": gone, "titles": titles})
+        data = {"issues": gone, "titles": titles, "groupings": groupings}
+        history.note(row, Activity.MERGED, by=by.name, at=at, data=data)
         _judge_again(row, among=[row, *rest], at=at)
         tell("merged", row, before=None, after={"issues": gone}, by=by, at=at)
     return row
@@ -82,9 +86,22 @@ def unmerge(grouping: Grouping, *, by: Actor, at: datetime) -> Issue:
 
 
 def merged_into(issue_id: int) -> int | None:
-    """Which issue this one is part of now, None when it was not merged into another."""
+    """Where what was this issue is now, None when it was not merged into another.
+
+    Its groupings may have been split off since, or merged with others: it is where most of its events are.
+    """
     merges = ActivityEntry.objects.filter(kind=Activity.MERGED.value, data__issues__contains=[issue_id])
-    return merges.order_by("-pk").values_list("issue_id", flat=True).first()
+    was: list[int] = merges.order_by("-pk").values_list(f"data__groupings__{issue_id}", flat=True).first() or []
+    now = Grouping.objects.filter(pk__in=was).order_by().values("issue").annotate(events=Sum("event_count"))
+    return now.order_by("-events", "issue").values_list("issue", flat=True).first()
+
+
+def _groupings_of(issues: Sequence[int]) -> dict[str, list[int]]:
+    """The groupings of each of these issues, by its number as text."""
+    found: dict[str, list[int]] = {}
+    for issue, grouping in Grouping.objects.filter(issue__in=issues).order_by("pk").values_list("issue", "pk"):
+        found.setdefault(str(issue), []).append(grouping)
+    return found
 
 
 def _locked(keys: Sequence[int]) -> dict[int, Issue]:

@@ -90,10 +90,14 @@ def events_within(issues: Collection[int], minutes: int, limit: int, *, at: date
 
 
 def ensure_defaults() -> None:
-    """The shipped levels where one is missing, the shipped rules where there is no rule at all."""
+    """The shipped levels where one is missing; the shipped rules at the first start, when there is none of either.
+
+    Levels cannot be deleted, rules can: who has deleted all of them does not get them back.
+    """
     with transaction.atomic():
+        first = not SeverityLevel.objects.exists()
         SeverityLevel.objects.bulk_create([_level(level) for level in shipped.LEVELS], ignore_conflicts=True)
-        if not SeverityRule.objects.exists():
+        if first and not SeverityRule.objects.exists():
             SeverityRule.objects.bulk_create(_rules(shipped.RULES), ignore_conflicts=True)
 
 

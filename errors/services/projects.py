@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
 from alerting.models import Alert
+from alerting.rules import Ending
 from catalogue.models import Environment, Service
 from errors import project_rules, releases
 from errors.models import (
@@ -155,7 +156,7 @@ def _remove_some(project: Project, *, at: datetime) -> bool:
         return True
     issues = list(Issue.objects.filter(project=project).order_by("pk").values_list("pk", flat=True)[:_ISSUES])
     if issues:
-        return _remove_issues(issues, at=at)
+        return _remove_issues(project, issues, at=at)
     for kind in _BESIDE:
         batch = _FILES if kind in (Attachment, Undigestible) else _EVENTS
         keys = list(kind._default_manager.filter(project=project).order_by().values_list("pk", flat=True)[:batch])
@@ -165,7 +166,7 @@ def _remove_some(project: Project, *, at: datetime) -> bool:
     return bool(Project.objects.filter(pk=project.pk).delete()[0])
 
 
-def _remove_issues(issues: list[int], *, at: datetime) -> bool:
+def _remove_issues(project: Project, issues: list[int], *, at: datetime) -> bool:
     groupings = list(Grouping.objects.filter(issue__in=issues).values_list("pk", flat=True))
     events = Event.objects.filter(grouping__in=groupings)
     some = list(events.order_by().values_list("event_id", flat=True)[:_EVENTS])
@@ -176,7 +177,8 @@ def _remove_issues(issues: list[int], *, at: datetime) -> bool:
         Issue.objects.filter(pk__in=issues).delete()  # its groupings, accounts, tags and history go with it
         keys = [key for pk in issues for key in (alarms.issue_key(pk), alarms.sla_key(pk))]
         for key in Alert.objects.filter(key__in=keys, resolved_at=None).values_list("key", flat=True):
-            alarms.end(key, detail="Its project was deleted.", at=at)
+            alarms.end(key, detail=telling.DELETED, ending=Ending.OVER, at=at)
+        telling.take_back_deleted(project, issues, at=at)
     return True
 
 

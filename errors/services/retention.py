@@ -25,9 +25,11 @@ from errors.models import (
     Issue,
     OutcomeCount,
     Project,
+    Release,
     SessionCount,
     Undigestible,
 )
+from errors.services.growing import RELEASES
 from sysops.kernel.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -36,7 +38,9 @@ EVENTS = 1_000  # deleted in one transaction
 ROWS = 1_000
 FILES = 50  # of up to 20 MiB each
 GROUPINGS = 500  # looked through by one statement
+OLD_RELEASES = 5_000  # looked at in one transaction, which reads the project's events once
 PATIENCE = "2s"  # with readers of the events, when a week is dropped; longer would hold up the digest
+_LOCK = 7_305_023  # advisory lock: one who drops weeks at a time
 
 # What belongs to a project and when it came; it goes at the same age as the project's events.
 _BESIDE: tuple[tuple[type[models.Model], str, int], ...] = (
@@ -47,6 +51,14 @@ _BESIDE: tuple[tuple[type[models.Model], str, int], ...] = (
     (SessionCount, "hour", ROWS),
     (OutcomeCount, "hour", ROWS),
     (HourCount, "hour", ROWS),
+)
+# What names a release, the largest last.
+_NAMES_RELEASE: tuple[tuple[type[models.Model], str], ...] = (
+    (Issue, "first_release"),
+    (Issue, "last_release"),
+    (Issue, "resolved_in_release"),
+    (SessionCount, "release"),
+    (Event, "release"),
 )
 
 
@@ -80,14 +92,15 @@ def _drop_weeks(at: datetime) -> int:
     if oldest is None or not any(week < oldest for week in partitions.existing()):
         return 0
     gone = Event.objects.filter(received_at__lt=oldest).order_by().values_list("grouping_id")
-    counts: dict[int, int] = dict(gone.annotate(Count("pk")))
     try:
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('lock_timeout', %s, true)", [PATIENCE])
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])  # or two would count them down
+            counts: dict[int, int] = dict(gone.annotate(Count("pk")))
             dropped = partitions.drop_before(oldest)
     except OperationalError:
-        logger.info("Somebody is reading the events; the oldest ones are dropped the next time")
+        logger.info("Somebody is at the oldest events; they are dropped the next time")
         return 0
     _count_down(counts)
     return len(dropped)
@@ -108,6 +121,42 @@ def _remove(project: Project, oldest: datetime, removed: Removed) -> Iterator[No
             model._default_manager.filter(pk__in=keys).delete()
             removed.others += len(keys)
             yield
+    for count in _old_releases(project, oldest):
+        removed.others += count
+        yield
+
+
+def _old_releases(project: Project, oldest: datetime) -> Iterator[int]:
+    """Delete the releases that nothing names any more, except those that the digest orders others by (RELEASES).
+
+    One that was seen within the project's time stays in any case. One that goes and is reported again is new, which
+    makes a difference only where it is no version.
+    """
+    of_project = Release.objects.filter(project=project)
+    newest = of_project.order_by("-first_seen", "-pk").values_list("first_seen", flat=True)
+    for limit in newest[RELEASES - 1 : RELEASES]:
+        old = of_project.filter(first_seen__lt=min(limit, oldest)).order_by("pk")
+        last = 0
+        while True:
+            with transaction.atomic():
+                # Held, so that a batch of the digest with an event of one of them waits, and makes it anew.
+                held = old.filter(pk__gt=last).select_for_update(skip_locked=True)
+                found = dict(held.values_list("pk", "version")[:OLD_RELEASES])
+                if not found:
+                    return
+                unnamed = _unnamed(project, set(found.values()))
+                of_project.filter(pk__in=[pk for pk, version in found.items() if version in unnamed]).delete()
+            last = max(found)
+            yield len(unnamed)
+
+
+def _unnamed(project: Project, versions: set[str]) -> set[str]:
+    """Those of these releases that nothing kept of the project names. Its events are read last, and only if need be."""
+    for model, column in _NAMES_RELEASE:
+        if versions:
+            rows = model._default_manager.filter(project=project, **{f"{column}__in": versions})
+            versions = versions - set(rows.order_by().values_list(column, flat=True).distinct())
+    return versions
 
 
 def _old_events(project: Project, oldest: datetime) -> Iterator[int]:
@@ -135,7 +184,9 @@ def _delete(project: Project, events: models.QuerySet[Event]) -> Iterator[int]:
     """Delete these events in batches, with what was attached to them."""
     while True:
         with transaction.atomic():
-            found = list(events.order_by().values_list("event_id", "grouping_id")[:EVENTS])
+            # Ours: another run that found them too would count them down once more.
+            ours = events.order_by().select_for_update(skip_locked=True)
+            found = list(ours.values_list("event_id", "grouping_id")[:EVENTS])
             if not found:
                 return
             keys = [event_id for event_id, _ in found]

@@ -205,8 +205,11 @@ def _releases(parts: Iterable[Part]) -> None:
         return
     with raw.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO errors_release (project_id, version, first_seen) "
-            "SELECT * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[]) ON CONFLICT DO NOTHING",
+            # Locks those that are known, too: retention must not take one away that an event of this batch names.
+            "INSERT INTO errors_release AS known (project_id, version, first_seen) "
+            "SELECT * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[]) "
+            "ON CONFLICT (project_id, version) DO UPDATE SET first_seen = excluded.first_seen "
+            "WHERE excluded.first_seen < known.first_seen",
             [[key[0] for key in first], [key[1] for key in first], list(first.values())],
         )
 
@@ -220,9 +223,9 @@ def _keep_odd(batch: _Batch) -> None:
             received_at=report.waiting.received_at,
             failed_at=batch.at,
             kind=report.waiting.kind,
-            encoding=report.waiting.encoding,
+            encoding=report.body[0],
             reason=report.problem,
-            body=report.waiting.body,
+            body=report.body[1],
         )
         for report in odd
     )

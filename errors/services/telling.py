@@ -3,7 +3,7 @@
 What is written here is only that something is to be told, and when; `errors.services.bulletins` tells it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,21 +11,26 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from alerting import services as alerting
+from alerting.models import Alert
+from alerting.rules import Ending
 from catalogue.models import Person
 from errors import announcing
 from errors.announcing import News, Stream
 from errors.models import Announcement, Issue, Project
 from errors.rules import Severity, Status
 from errors.services import bulk, wording
-from errors.services.alarms import issue_key
+from errors.services.alarms import end_sla_alert, issue_key
 from notifications.audience import Audience
 from notifications.rules import Level
 from notifications.services import messages
 
 REST_KEY = "errors.critical:"
 TAKEN_CARE_OF = "Somebody has taken care of it, or it is part of another issue now."
+DELETED = "Its project was deleted."
 _ISSUE_KEY = "errors.issue:"
 _OPEN = (Status.UNRESOLVED.value, Status.ACKNOWLEDGED.value)
+_DEADLINES = ("errors.sla_near", "errors.sla_breached")
+_ASSIGNED = ("errors.assigned",)
 _PACE = ("episode_at", "told_at", "times_told", "told_count", "last_at", "next_at", "data")
 
 
@@ -76,7 +81,9 @@ def tell_grown(grown: Sequence[Grown], *, at: datetime) -> None:
 def tell_worse(issue: Issue, *, at: datetime) -> None:
     """Raise the alert of an issue that is critical by what somebody did; in the transaction that made it so."""
     if issue.severity == Severity.CRITICAL.value and issue.status in _OPEN:
-        _fire(issue, issue.project, at=at)
+        alert = _fire(issue, issue.project, at=at)
+        if alert.told_at == at:
+            _note_told(issue, at=at)
 
 
 def tell_assigned(issue: Issue, person: Person, *, by: str, at: datetime) -> None:
@@ -89,14 +96,34 @@ def tell_assigned(issue: Issue, person: Person, *, by: str, at: datetime) -> Non
         context={**wording.of_one(item, issue.project), "assigned_by": by},
         audience=Audience(people=(person.pk,)),
         at=at,
-        thread=f"errors.issue:{issue.pk}",
+        thread=_thread(issue.pk),
     )
 
 
 def take_back(issue: Issue, *, because: str, at: datetime) -> None:
     """Whoever was not reached yet (by night, say) does not read afterwards of what has been taken care of."""
-    kinds = ("errors.issue", "errors.sla_near", "errors.sla_breached")
-    messages.expire(thread=f"errors.issue:{issue.pk}", kinds=kinds, because=because, at=at)
+    _expire(issue, ("errors.issue", *_DEADLINES), because, at=at)
+
+
+def take_back_assigned(issue: Issue, *, because: str, at: datetime) -> None:
+    """Whoever was given it, and was not reached yet, does not read afterwards that it is theirs to look at."""
+    messages.expire(thread=_thread(issue.pk), kinds=_ASSIGNED, because=because, at=at)
+
+
+def take_back_deleted(project: Project, issues: Iterable[int], *, at: datetime) -> None:
+    """Whoever was not reached yet does not read of a project that is gone. Call it when these issues are deleted:
+    what was being told of them meanwhile is there to be seen then.
+    """
+    threads = [f"errors.project:{project.pk}", *map(_thread, issues)]
+    kinds = ("errors.issue", "errors.new_issues", *_DEADLINES, *_ASSIGNED)
+    messages.expire_all(threads=threads, kinds=kinds, because=DELETED, at=at)
+
+
+def responded(issue: Issue, *, by: str, at: datetime) -> None:
+    """Nobody reads afterwards that nobody has responded; in the transaction of the response."""
+    because = f"{by} responded."
+    end_sla_alert(issue, detail=because, at=at)
+    _expire(issue, _DEADLINES, because, at=at)
 
 
 def tell_soon(issues: Iterable[Issue], stream: Stream, *, at: datetime) -> None:
@@ -121,17 +148,17 @@ def end_rest_alerts(*, at: datetime) -> int:
     """End the alerts "more critical issues" none of whose issues waits any more; how many. Those of which some are
     left say which.
     """
-    from alerting.models import Alert
-
     ended = 0
     rows = Alert.objects.filter(key__startswith=REST_KEY, resolved_at=None).order_by("pk")
     for key, title in list(rows.values_list("key", "title")):
         number = int(key.removeprefix(REST_KEY))
         with transaction.atomic():
             _hold_turns(number)  # a batch that adds to the alert holds it until its issues are there to be seen
-            project = Project.objects.select_related("service").filter(pk=number).first()
-            if project is None or not (waiting := _without_alert(project)).exists():
-                ended += alerting.resolve(key=key, detail=TAKEN_CARE_OF, at=at)
+            project = Project.objects.select_related("service").filter(pk=number, deleted_at=None).first()
+            if project is None:
+                ended += alerting.resolve(key=key, detail=DELETED, at=at)
+            elif not (waiting := _without_alert(project)).exists():
+                ended += alerting.resolve(key=key, detail=TAKEN_CARE_OF, ending=Ending.TAKEN_CARE_OF, at=at)
             elif _rest(waiting, project).title != title:
                 _fire_rest(project, at=at)
     return ended
@@ -142,8 +169,6 @@ def hide_words(project: Project, *, at: datetime) -> None:
 
     Call it with no issue of the project locked but in the order of their keys.
     """
-    from alerting.models import Alert
-
     opened = Alert.objects.filter(resolved_at=None)
     keys = opened.filter(key__startswith=_ISSUE_KEY).values_list("key", flat=True)
     found = [int(key.removeprefix(_ISSUE_KEY)) for key in keys]
@@ -154,6 +179,16 @@ def hide_words(project: Project, *, at: datetime) -> None:
     _hold_turns(project.pk)
     if opened.filter(key=f"{REST_KEY}{project.pk}").exists():
         _fire_rest(project, at=at)
+
+
+def _thread(issue_id: int) -> str:
+    return f"errors.issue:{issue_id}"
+
+
+def _expire(issue: Issue, kinds: Collection[str], because: str, *, at: datetime) -> None:
+    # Ours: a message that is being posted of it just now is there to be seen then.
+    list(Announcement.objects.filter(issue=issue).order_by("pk").select_for_update().values_list("pk"))
+    messages.expire(thread=_thread(issue.pk), kinds=kinds, because=because, at=at)
 
 
 def _is_critical_news(each: Grown) -> bool:
@@ -204,8 +239,8 @@ def _hold_turns(project_id: int) -> Announcement | None:
     return Announcement.objects.select_for_update().filter(key=key).first()
 
 
-def _fire(issue: Issue, project: Project, *, at: datetime) -> None:
-    alerting.fire(
+def _fire(issue: Issue, project: Project, *, at: datetime) -> Alert:
+    return alerting.fire(
         key=issue_key(issue.pk),
         level=Level.CRITICAL,
         title=wording.alert_title(issue, project),
@@ -218,8 +253,6 @@ def _fire(issue: Issue, project: Project, *, at: datetime) -> None:
 
 def _fire_rest(project: Project, *, at: datetime) -> set[int]:
     """Say in one alert which critical issues have none of their own; the issue that it tells of as a new one."""
-    from alerting.models import Alert
-
     key = f"{REST_KEY}{project.pk}"
     is_new = not Alert.objects.filter(key=key, resolved_at=None).exists()
     said = _rest(_without_alert(project), project)
@@ -237,8 +270,6 @@ def _fire_rest(project: Project, *, at: datetime) -> set[int]:
 
 def _without_alert(project: Project) -> QuerySet[Issue]:
     """The project's critical issues that wait for somebody and have no alert of their own."""
-    from alerting.models import Alert
-
     opened = Alert.objects.filter(key__startswith=_ISSUE_KEY, resolved_at=None)
     alone = [int(key.removeprefix(_ISSUE_KEY)) for key in opened.values_list("key", flat=True)]
     waiting = Issue.objects.filter(project=project, severity=Severity.CRITICAL.value, status=Status.UNRESOLVED.value)
@@ -273,6 +304,12 @@ def _promise(each: Grown, *, alone: bool, at: datetime) -> Announcement:
     )
 
 
+def _note_told(issue: Issue, *, at: datetime) -> None:
+    """Its alert has told of it just now: what it does next is that it goes on."""
+    row = Announcement.objects.filter(key=announcing.key(Stream.ISSUE, issue.pk))
+    row.update(episode_at=at, told_at=at, times_told=1, next_at=None, told_count=issue.event_count, data={})
+
+
 def _renew(row: Announcement, each: Grown, *, alone: bool, at: datetime) -> bool:
     """Whether there is more to tell than was promised already; then the row says it."""
     if alone:
@@ -288,7 +325,9 @@ def _renew(row: Announcement, each: Grown, *, alone: bool, at: datetime) -> bool
     elif row.next_at is not None:
         return False
     elif announcing.is_over(row.told_at, row.times_told, at=at):
-        row.episode_at, row.times_told, row.next_at, row.data = at, 0, at, {"news": News.AGAIN.value}
+        # Never told of: somebody took care of it before its turn came, and has opened it again.
+        news = News.AGAIN if row.told_at else News.REOPENED
+        row.episode_at, row.times_told, row.next_at, row.data = at, 0, at, {"news": news.value}
     else:
         assert row.told_at is not None
         row.next_at = announcing.due_again(row.told_at, row.times_told, at=at)

@@ -3,7 +3,7 @@
 import logging
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from errors.services.beside import Beside, OddItem
 logger = logging.getLogger(__name__)
 
 ERROR = "error"  # the category of events
+STORED = "sysops_stored "  # before the type of an item that was stored, or counted, when its envelope came first
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +41,30 @@ class Waiting:
 
 @dataclass(slots=True)
 class Report:
-    """What became of a waiting report. With a `problem` it is kept as it came; what was good in it is stored."""
+    """What became of a waiting report. With a `problem` its `body` is kept; what was good in it is stored.
+
+    The body is what came. Of an envelope that is stored in part it is the rest: tried again, nothing counts twice.
+    """
 
     waiting: Waiting
     events: list[DigestedEvent] = field(default_factory=list)
     beside: Beside | None = None
     outcomes: Counter[tuple[str, Outcome, str]] = field(default_factory=Counter)  # category, outcome, reason
     problem: str = ""
+    rest: bytes | None = field(default=None, repr=False)
+
+    @property
+    def body(self) -> tuple[str, bytes]:
+        """How what is kept of it is packed, and that."""
+        waiting = self.waiting
+        return (waiting.encoding, waiting.body) if self.rest is None else ("zstd", self.rest)
 
     @property
     def size(self) -> int:
         """About how many bytes of memory are held for what came out of the report."""
         attached = self.beside.attachments if self.beside else ()
-        return sum(len(event.payload) for event in self.events) + sum(len(each.body) for each in attached)
+        events, files = sum(len(event.payload) for event in self.events), sum(len(each.body) for each in attached)
+        return events + files + len(self.rest or b"")
 
 
 def unpack(waiting: Waiting, *, settings: Settings) -> Report:
@@ -93,26 +105,42 @@ def _envelope(report: Report, settings: Settings) -> None:
         scrub_fields=settings.scrub_fields,
         scrub_personal_data=settings.scrub_personal_data,
     )
-    problems = []
+    problems: dict[int, str] = {}
+    number = 0  # of the event items up to here
     for position, item in enumerate(found.items):
-        category = envelope.category(item.type)
+        kind = item.type.removeprefix(STORED)
+        number += kind == "event"
+        if kind != item.type:
+            continue
+        category = envelope.category(kind)
         if item.dropped:
             report.outcomes[category, Outcome(item.dropped), ""] += 1
             continue
         try:
-            if item.type == "event":
-                report.events.append(_event(item.payload, report, settings))
+            if kind == "event":
+                report.events.append(_event(item.payload, report, settings, number=number))
                 continue
             beside.add(item, position=position)
             report.outcomes[category, Outcome.ACCEPTED, ""] += 1
         except (Odd, OddItem) as exc:
-            problems.append(str(exc))
+            problems[position] = str(exc)
         except Exception as exc:  # noqa: BLE001 - as above, and for the other items of the same envelope
-            problems.append(unexpected(exc))
+            problems[position] = unexpected(exc)
     for (category, reason), quantity in beside.discarded.items():
         report.outcomes[category, Outcome.CLIENT_DISCARD, reason] += quantity
     report.beside = beside
-    report.problem = " ".join(problems)
+    report.problem = " ".join(problems.values())
+    if problems:
+        report.rest = _rest(found, but=problems)
+
+
+def _rest(found: envelope.Envelope, *, but: Collection[int]) -> bytes | None:
+    """The envelope in which of every item but these only the place is left; None when it has no others."""
+    for position, item in enumerate(found.items):
+        if position not in but:
+            item.type, item.dropped = STORED + item.type.removeprefix(STORED), Outcome.UNKNOWN_ITEM.value
+    left = envelope.reduce(found)
+    return None if left is None else encodings.pack(left)
 
 
 def _read(waiting: Waiting) -> envelope.Envelope:
@@ -123,9 +151,12 @@ def _read(waiting: Waiting) -> envelope.Envelope:
         return envelope.read_stream(chunks)
 
 
-def _event(payload: bytes, report: Report, settings: Settings) -> DigestedEvent:
-    """The envelope's event keeps the id that was answered; those after it, which no SDK sends, have their own."""
-    waiting, first = report.waiting, not report.events
+def _event(payload: bytes, report: Report, settings: Settings, *, number: int) -> DigestedEvent:
+    """The envelope's first event keeps the id that was answered; those after it, which no SDK sends, have their own.
+
+    Which one it is depends on its place alone: those before it may be odd, or stored already.
+    """
+    waiting, first = report.waiting, number == 1
     made = digesting.digest(
         payload,
         event_id=waiting.event_id if first else None,
@@ -133,8 +164,8 @@ def _event(payload: bytes, report: Report, settings: Settings) -> DigestedEvent:
         remote=waiting.remote,
         project=settings,
     )
-    if not first and any(made.event_id == other.event_id for other in report.events):
-        return replace(made, event_id=uuid5(made.event_id, str(len(report.events))))
+    if not first and made.event_id in (waiting.event_id, *(other.event_id for other in report.events)):
+        return replace(made, event_id=uuid5(made.event_id, str(number)))
     return made
 
 

@@ -11,8 +11,6 @@ from sysops.kernel.redaction import redact
 
 _TITLE = 160
 _ALERT = 300
-NO_LONGER_CRITICAL = "No longer critical"
-PART_OF = "Part of issue"
 _PUBLIC = ("by", "status", "comment", "issues", "from_issue", "grouping")
 
 
@@ -64,16 +62,16 @@ def rest_detail(listed: Sequence[Issue], count: int, project: Project) -> str:
 
 
 def part_of(issue: Issue, project: Project, *, by: str) -> str:
-    """How the alert of an issue that was merged has ended; `alert.resolved` knows it by its first words."""
+    """How the alert of an issue that was merged has ended."""
     if issue.status not in (Status.UNRESOLVED.value, Status.ACKNOWLEDGED.value):
         return f"Merged into issue {issue.pk}, which is {issue.status}, by {by}."
     name = "" if project.restricted else f": {title(issue, project)}"
-    return f"{PART_OF} {issue.pk} now, which is still open{name}. Merged by {by}."
+    return f"Part of issue {issue.pk} now, which is still open{name}. Merged by {by}."
 
 
 def no_longer_critical(issue: Issue, project: Project, *, by: str) -> str:
-    """How the alert of an issue that goes on has ended; `alert.resolved` knows it by its first words."""
-    return f"{NO_LONGER_CRITICAL}." if project.restricted else f"{NO_LONGER_CRITICAL}: {by} made it {issue.severity}."
+    """How the alert of an issue that goes on has ended."""
+    return "No longer critical." if project.restricted else f"No longer critical: {by} made it {issue.severity}."
 
 
 def public(facts: Mapping[str, object], project: Project) -> dict[str, object]:

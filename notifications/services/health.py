@@ -130,6 +130,7 @@ def _tell_if_broken(channel: Channel, *, at: datetime) -> bool:
     publish("notifications.channel.broken", subject=channel.pk, at=at, data=facts)
     what, error = f"broken:{since.isoformat()}", channel.last_error
     _post(channel, BROKEN_KIND, what, error=error, since=since, refused=channel.refuses, at=at)
+    messages.expire(thread=_thread(channel), kinds=[WORKS_KIND], because="The channel fails again.", at=at)
     return True
 
 

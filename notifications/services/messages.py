@@ -52,8 +52,13 @@ def expire(*, thread: str, kinds: Collection[str], because: str, at: datetime) -
 
     Call it in the transaction that made it untrue. Nothing that was sent is touched.
     """
+    expire_all(threads=[thread], kinds=kinds, because=because, at=at)
+
+
+def expire_all(*, threads: Collection[str], kinds: Collection[str], because: str, at: datetime) -> None:
+    """`expire`, for several threads at once."""
     assert connection.in_atomic_block
-    untrue = Message.objects.filter(thread=thread, kind__in=list(kinds), expired_because="")
+    untrue = Message.objects.filter(thread__in=list(threads), kind__in=list(kinds), expired_because="")
     keys = list(untrue.values_list("pk", flat=True))
     Message.objects.filter(pk__in=keys).update(expires_at=at, expired_because=because[:300])
     Delivery.objects.filter(message__in=keys, state=DeliveryState.PENDING.value).update(

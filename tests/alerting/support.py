@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from alerting import services
 from alerting.models import Alert
+from alerting.rules import Ending
 from catalogue.models import Service, Team
 from catalogue.rules import State
 from catalogue.services import create, set_state
@@ -39,8 +40,14 @@ def fire(
     return services.fire(key=key, level=level, title=title, detail=detail, service=service, path="/admin/", at=at)
 
 
-def resolve(*, key: str = KEY, at: datetime = NOW + 9 * MINUTE) -> bool:
-    return services.resolve(key=key, detail="A backup succeeded.", at=at)
+def resolve(
+    *,
+    key: str = KEY,
+    detail: str = "A backup succeeded.",
+    ending: Ending = Ending.OVER,
+    at: datetime = NOW + 9 * MINUTE,
+) -> bool:
+    return services.resolve(key=key, detail=detail, ending=ending, at=at)
 
 
 def release(at: datetime = NOW + 5 * MINUTE) -> int:

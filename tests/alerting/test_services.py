@@ -327,7 +327,7 @@ def _at_once(number: int, do: Callable[[], object]) -> None:
     failures: list[BaseException] = []
 
     def run() -> None:
-        start.wait(timeout=10)
+        start.wait(timeout=30)
         try:
             do()
         except BaseException as exc:  # shown by the test, in its own thread
@@ -339,7 +339,7 @@ def _at_once(number: int, do: Callable[[], object]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=60)
     assert failures == []
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from alerting.rules import Ending
 from catalogue.models import Person, Team
 from catalogue.services import create
 from notifications.models import Delivery, Message
@@ -47,6 +48,61 @@ def test_the_owners_read_that_it_began_and_that_it_is_over(owners: Team) -> None
     assert "No space left." in why
     assert over.startswith("Resolved, Shop-db: ")
     assert "A backup succeeded." in how
+
+
+@pytest.mark.parametrize(
+    ("ending", "subject", "says", "dropped"),
+    [
+        (Ending.OVER, "Resolved", "This is over", "It is over."),
+        (Ending.TAKEN_CARE_OF, "Taken care of", "Somebody has taken care of this", "Somebody has taken care of it."),
+        (Ending.PART_OF_ANOTHER, "Merged", "This is part of another issue now", "It is part of another one now."),
+        (Ending.NO_LONGER_CRITICAL, "No longer critical", "This is no longer critical", "It is no longer critical."),
+    ],
+)
+def test_the_words_of_its_end_are_chosen_by_what_kind_of_end_it_is_and_never_by_its_reason(
+    owners: Team, ending: Ending, subject: str, says: str, dropped: str
+) -> None:
+    fire(make_service("shop-db", owner=owners))
+    read()
+    resolve(ending=ending, detail="The note says: No longer critical. Part of issue 7 now.")
+
+    (_, over, how) = read()[1]
+
+    assert over == f"{subject}, Shop-db: Backups of shop-db fail"
+    assert how.startswith(f"{says} (")
+    goes_on = ending in (Ending.PART_OF_ANOTHER, Ending.NO_LONGER_CRITICAL)
+    assert ("The alert has ended" in how, "You need not do anything." in how) == (goes_on, not goes_on)
+    assert Message.objects.latest("pk").context["ending"] == ending
+    assert Delivery.objects.earliest("pk").error == dropped
+
+
+def test_that_it_is_over_is_not_read_after_it_is_wrong_again(owners: Team) -> None:
+    service = make_service("shop-db", owner=owners)
+    fire(service)
+    resolve()
+    read()
+    fire(service, at=NOW + 20 * MINUTE)
+
+    read()
+
+    rows = Delivery.objects.order_by("message_id").values_list("message__kind", "state", "error")
+    assert list(rows) == [("alert.resolved", "dropped", "It is wrong again."), ("alert.raised", "pending", "")]
+
+
+def test_that_it_is_over_is_still_read_when_it_is_wrong_again_in_a_maintenance_of_which_nobody_is_told(
+    owners: Team,
+) -> None:
+    service = make_service("shop-db", owner=owners)
+    fire(service)
+    resolve()
+    maintenance(service)
+    fire(service, at=NOW + 20 * MINUTE)
+    resolve(at=NOW + 25 * MINUTE)
+
+    read()
+
+    rows = Delivery.objects.order_by("message_id").values_list("message__kind", "state")
+    assert list(rows) == [("alert.resolved", "pending")]
 
 
 def test_who_was_not_reached_while_it_was_wrong_reads_only_that_it_is_over(owners: Team) -> None:

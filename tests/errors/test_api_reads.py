@@ -363,9 +363,9 @@ def test_a_merged_issue_names_the_one_it_is_part_of_to_whom_may_see_that(viewer:
         assert answer.status_code == 404
         return str(answer.json()["detail"])
 
-    assert said(viewer, gone.pk) == f"Issue {gone.pk} was merged into issue {target.pk}."
+    assert said(viewer, gone.pk) == f"Issue {gone.pk} is part of issue {target.pk} now."
     assert said(viewer, hidden_gone.pk) == said(viewer, 10**9) == "There is no such issue."
-    assert said(admin, hidden_gone.pk) == f"Issue {hidden_gone.pk} was merged into issue {hidden.pk}."
+    assert said(admin, hidden_gone.pk) == f"Issue {hidden_gone.pk} is part of issue {hidden.pk} now."
     assert viewer.get(f"{ALL}/{10**9}/events").json()["detail"] == "There is no such issue."
 
 

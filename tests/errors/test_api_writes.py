@@ -451,6 +451,39 @@ def test_a_level_says_how_fast_somebody_must_respond(admin: APIClient) -> None:
     assert len(admin.get("/api/system/severity-levels").json()["results"]) == 4
 
 
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        (0, 0),
+        (14_400, 14_400),
+        ("4h", 14_400),
+        ("1d", 86_400),
+        ("1 h 30 min", 5_400),
+        ("90m", 5_400),
+        ("366d", 31_622_400),
+    ],
+)
+def test_how_fast_somebody_must_respond_may_be_said_as_a_span(admin: APIClient, given: object, seconds: int) -> None:
+    ensure_defaults()
+
+    assert patch(admin, "severity-levels/low", {"respond_within_seconds": given})["respond_within_seconds"] == seconds
+    assert SeverityLevel.objects.get(severity="low").respond_within_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    "given", ["soon", "4", "", "4 fortnights", "1h 2h", "-4h", "367d", -1, 31_622_401, 4.5, True, None, ["4h"], {}]
+)
+def test_what_is_no_time_to_respond_is_refused_with_an_example(admin: APIClient, given: object) -> None:
+    ensure_defaults()
+
+    said = patch(admin, "severity-levels/low", {"respond_within_seconds": given}, status=400)["errors"]
+
+    assert isinstance(said, dict)
+    assert list(said) == ["respond_within_seconds"]
+    assert given is None or "4h" in said["respond_within_seconds"][0]
+    assert SeverityLevel.objects.get(severity="low").respond_within_seconds == 86_400
+
+
 def test_times_are_answered_in_utc(operator: APIClient) -> None:
     row = issue()
 

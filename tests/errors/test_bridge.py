@@ -53,7 +53,7 @@ def scope(length: int | None) -> Scope:
 
 
 async def answered(application: Application, sender: Sender, *, chunked: bool = False) -> object:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await application(scope(None if chunked else sender.length), sender.receive, sender.send)
     return sender.status
 
@@ -61,7 +61,7 @@ async def answered(application: Application, sender: Sender, *, chunked: bool = 
 def test_senders_that_fall_silent_behind_the_first_megabyte_do_not_keep_the_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bridge, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(bridge, "IDLE_SECONDS", 1.0)
 
     async def run() -> list[object]:
         application = bridge.bridge(reading, threads=2)
@@ -110,7 +110,10 @@ def test_many_bodies_at_once_are_not_all_held_in_memory(monkeypatch: pytest.Monk
         application = bridge.bridge(reading, threads=1)
         slow = [Sender(b"x" * (MIB // 2), length=MIB) for _ in range(7)]
         tasks = [asyncio.create_task(answered(application, each)) for each in slow]
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(30):
+            while not any(each.status for each in slow):
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)  # one of them, and no other
         early = [each.status for each in slow]
         fine = await answered(application, Sender(b"fine"))
         for task in tasks:

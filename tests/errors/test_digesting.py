@@ -518,7 +518,7 @@ def work(patch: str, environ: dict[str, str]) -> int:
         [sys.executable, "-c", script],
         env={**environ, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])},
         cwd=root,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     return done.returncode
@@ -539,6 +539,7 @@ def test_a_worker_killed_in_the_middle_of_a_batch_loses_and_doubles_nothing(chil
     assert outcomes(shop) == {("error", "accepted"): 60}
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.django_db(transaction=True)
 def test_a_report_that_kills_its_worker_is_set_apart_and_its_neighbours_are_stored(
     child_environ: dict[str, str],

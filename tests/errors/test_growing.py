@@ -324,6 +324,15 @@ def test_shipped_rules_are_put_there_once_and_changes_are_kept() -> None:
     assert SeverityLevel.objects.get(severity="low").respond_within_seconds == 86_400
 
 
+def test_who_has_deleted_all_shipped_rules_does_not_get_them_back() -> None:
+    policy.ensure_defaults()
+    SeverityRule.objects.all().delete()
+
+    policy.ensure_defaults()
+
+    assert not SeverityRule.objects.exists()
+
+
 def test_the_clock_of_an_issue_starts_when_it_was_reported_however_late_it_is_digested() -> None:
     made = issue(at=NOW - 2 * HOUR)
     with transaction.atomic():

@@ -21,12 +21,14 @@ import pytest
 import zstandard
 from pytest_django import DjangoDbBlocker
 
+from errors.intake.keys import FRESH_SECONDS
 from errors.models import Key, OutcomeCount, Spool
 from errors.protocol import envelope as protocol
 from errors.protocol import limits
 from errors.rules import Kind
 from tests.errors import support
 from tests.errors.web import HOST, Web, running
+from tests.running import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -139,7 +141,7 @@ def test_a_key_works_from_the_moment_it_is_made(web: Web) -> None:
     began = time.monotonic()
 
     assert web.report(second, support.envelope()).status_code == 200
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < FRESH_SECONDS, "not only when all keys are read again"
 
 
 def test_wrong_keys_are_refused_at_once_and_hold_up_no_new_one(web: Web, key: Key) -> None:
@@ -151,7 +153,7 @@ def test_wrong_keys_are_refused_at_once_and_hold_up_no_new_one(web: Web, key: Ke
 
     assert answers == [403] * 8
     assert web.report(support.key(key.project), support.envelope()).status_code == 200
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(
@@ -179,8 +181,8 @@ def test_a_change_is_in_force_after_two_seconds_without_other_traffic(
 
 def counted(count: int = 1) -> set[tuple[int, str, str, str, int]]:
     """What the outcomes say as soon as there are `count` of them."""
-    until = time.monotonic() + 15
-    while OutcomeCount.objects.count() < count and time.monotonic() < until:
+    deadline = time.monotonic() + 45
+    while OutcomeCount.objects.count() < count and time.monotonic() < deadline:
         time.sleep(0.2)
     return set(OutcomeCount.objects.values_list("project_id", "category", "outcome", "reason", "quantity"))
 
@@ -266,7 +268,7 @@ def test_a_projects_quota_is_shared_by_its_keys(web: Web) -> None:
 
 def _not_at_the_end_of_a_minute() -> None:
     left = 60 - time.time() % 60
-    if left < 5:
+    if left < 10:
         time.sleep(left + 0.1)
 
 
@@ -325,21 +327,22 @@ def test_rubbish_is_a_400_that_says_why(web: Web, key: Key, body: bytes, headers
 
 
 @pytest.mark.parametrize("encoding", PACKERS)
-def test_a_bomb_ends_in_413_within_a_second_and_in_little_memory(web: Web, key: Key, encoding: str) -> None:
+def test_a_bomb_ends_in_413_at_little_cost_and_in_little_memory(web: Web, key: Key, encoding: str) -> None:
     bomb = PACKERS[encoding](b"{}\n" + b"0" * (limits.RAW_BYTES + 1_000_000))
     worker = psutil.Process(web.process.pid).children()[0]
     web.report(key, bomb, content_encoding=encoding)
-    before, began = worker.memory_info().rss, time.monotonic()
+    before, spent = worker.memory_info().rss, sum(worker.cpu_times()[:2])
 
     answer = web.report(key, bomb, content_encoding=encoding)
 
-    assert (answer.status_code, time.monotonic() - began < 1.5) == (413, True)
+    assert answer.status_code == 413
+    assert sum(worker.cpu_times()[:2]) - spent < 5
     assert worker.memory_info().rss - before < 24 * 1024 * 1024
 
 
 def test_a_body_that_says_it_is_too_long_is_refused_before_it_is_sent(web: Web, key: Key) -> None:
     head = f"POST {web.url(key)}?sentry_key={key.public} HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"
-    with socket.create_connection((HOST, web.port), timeout=5) as sender:
+    with socket.create_connection((HOST, web.port), timeout=30) as sender:
         sender.sendall(head.encode())
         assert sender.recv(4096).startswith(b"HTTP/1.1 413 ")
 
@@ -514,17 +517,16 @@ def test_sigterm_ends_the_server_within_seconds_and_loses_nothing_it_answered(ke
         senders = [threading.Thread(target=send) for _ in range(4)]
         for sender in senders:
             sender.start()
-        time.sleep(0.7)
+        until(lambda: len(answered) > 20, seconds=30, what="reports are taken")
         began = time.monotonic()
         web.process.terminate()
-        web.process.wait(10)
+        web.process.wait(30)
         took = time.monotonic() - began
         stop.set()
         for sender in senders:
             sender.join(25)
 
-    assert took < 5
-    assert answered
+    assert took < 20
     assert answered <= set(Spool.objects.values_list("event_id", flat=True))
 
 

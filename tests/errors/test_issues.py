@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from alerting import services as alerting
 from alerting.models import Alert
 from catalogue.models import Person
+from errors.links import actor_name
 from errors.models import ActivityEntry, Issue, Release, SeverityLevel, WrongState
 from errors.rules import Severity, Status
 from errors.services import alarms, clocks, issues
@@ -229,6 +231,73 @@ def test_whoever_gets_an_issue_is_told_once() -> None:
 
     assert Message.objects.filter(kind="errors.assigned").count() == 1
     assert history(row) == ["assigned"]
+
+
+def assigned() -> list[tuple[list[int], str]]:
+    """Whom each message that gives an issue to somebody is for, and why it is not true any more."""
+    found = Message.objects.filter(kind="errors.assigned").order_by("pk")
+    return [(message.audience["people"], message.expired_because) for message in found]
+
+
+def test_who_lost_an_issue_before_they_read_of_it_does_not_read_that_it_is_theirs() -> None:
+    row = issue()
+    grace, alan = person(), person("alan")
+
+    issues.assign(row, grace, by=BY, at=LATER)
+    issues.assign(row, alan, by=BY, at=LATER + MINUTE)
+    assert assigned() == [([grace.pk], "ada gave it to Alan."), ([alan.pk], "")]
+
+    issues.assign(row, None, by=BY, at=LATER + 2 * MINUTE)
+    assert assigned()[1] == ([alan.pk], "ada gave it to nobody.")
+
+
+@pytest.mark.parametrize(
+    ("name", "because"),
+    [("acknowledge", ""), ("resolve", "Resolved by ada."), ("ignore", "Ignored by ada.")],
+)
+def test_nobody_is_asked_to_look_at_what_they_were_given_when_somebody_has_taken_care_of_it(
+    name: str, because: str
+) -> None:
+    row = issue()
+    issues.assign(row, person(), by=BY, at=LATER)
+
+    STEPS[name](row)
+
+    assert assigned() == [([person().pk], because)]
+
+
+def test_whoever_takes_an_issue_needs_no_message_that_it_is_theirs() -> None:
+    ada = person("ada")
+    ada.user = User.objects.create_user("ada")
+    ada.save()
+
+    issues.assign(issue(), ada, by=BY, at=LATER)
+    issues.assign(issue(), person(), by=Actor.user(actor_name(person())), at=LATER)
+    assert assigned() == []
+
+    issues.assign(issue(), ada, by=Actor.user("ben"), at=LATER)
+    assert len(assigned()) == 1
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_that_nobody_has_responded_is_not_read_after_somebody_has(name: str) -> None:
+    row = issue()
+    for kind in ("errors.issue", "errors.sla_near", "errors.sla_breached"):
+        with transaction.atomic():
+            messages.post(
+                key=kind,
+                kind=kind,
+                level=Level.WARNING,
+                context={},
+                audience=Audience(operators=True),
+                at=NOW,
+                thread=f"errors.issue:{row.pk}",
+            )
+
+    STEPS[name](row)
+
+    untrue = Message.objects.exclude(expired_because="").order_by("pk").values_list("kind", flat=True)
+    assert list(untrue)[-2:] == ["errors.sla_near", "errors.sla_breached"]
 
 
 def test_an_issue_can_be_taken_out_of_anybodys_hands_which_is_no_response() -> None:

@@ -90,6 +90,53 @@ def test_an_issue_that_was_merged_away_is_found_in_the_one_it_is_part_of() -> No
     assert merging.merged_into(third.pk) is None
 
 
+def test_an_issue_that_was_split_off_again_is_found_where_it_is_now() -> None:
+    home = project()
+    target, gone, other = issue(home), issue(home), issue(home)
+    moved = gone.groupings.get()
+    merging.merge(target, [gone], by=BY, at=LATER)
+
+    new = merging.unmerge(moved, by=BY, at=LATER)
+    assert merging.merged_into(gone.pk) == new.pk
+
+    merging.merge(other, [new], by=BY, at=LATER)
+    assert merging.merged_into(gone.pk) == merging.merged_into(new.pk) == other.pk
+
+
+def test_what_another_issue_was_split_into_says_nothing_of_one_that_stayed() -> None:
+    home = project()
+    target, first, second = issue(home), issue(home), issue(home)
+    moved = second.groupings.get()
+    merging.merge(target, [first, second], by=BY, at=LATER)
+
+    new = merging.unmerge(moved, by=BY, at=LATER)
+
+    assert (merging.merged_into(first.pk), merging.merged_into(second.pk)) == (target.pk, new.pk)
+
+
+def test_an_issue_of_which_a_part_was_split_off_is_found_where_most_of_its_events_are() -> None:
+    home = project()
+    target, gone = issue(home, events=9), issue(home, events=2)
+    part = more(gone, events=3)
+    merging.merge(target, [gone], by=BY, at=LATER)
+
+    new = merging.unmerge(part, by=BY, at=LATER)
+    assert merging.merged_into(gone.pk) == new.pk
+
+    Grouping.objects.filter(pk=part.pk).update(event_count=1)
+    assert merging.merged_into(gone.pk) == target.pk
+
+
+def test_an_issue_whose_project_is_gone_is_nowhere() -> None:
+    home = project()
+    target, gone = issue(home), issue(home)
+    merging.merge(target, [gone], by=BY, at=LATER)
+
+    Issue.objects.filter(project=home).delete()
+
+    assert merging.merged_into(gone.pk) is None
+
+
 def test_the_alert_of_an_issue_that_was_merged_away_is_over() -> None:
     home = project()
     one, other = issue(home), issue(home)

@@ -1,7 +1,7 @@
 """Projects and keys: made, changed and deleted, with everything that hangs on them."""
 
 import threading
-from datetime import timedelta
+from datetime import time, timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from alerting import services as alerting
 from alerting.models import Alert
-from catalogue.models import Service
+from catalogue.models import ContactAddress, Membership, Person, Service, Team
 from errors import project_rules
 from errors.models import (
     Account,
@@ -27,11 +27,17 @@ from errors.models import (
     Spool,
     Undigestible,
 )
-from errors.services import alarms, keys, merging, policy, projects, rulebook, telling
+from errors.services import alarms, issues, keys, merging, policy, projects, rulebook, telling
+from errors.services.ticking import tick
+from notifications.models import Delivery
 from notifications.rules import Level
+from notifications.services.channels import ensure_defaults
+from notifications.services.fan_out import fan_out
+from sysops.access.actors import Actor
 from sysops.access.models import AuditEntry
 from sysops.events.models import Event as Published
-from tests.errors.support import BY, MINUTE, NOW, clock, issue, key, project, put_in_spool
+from tests.errors.growth import arrive
+from tests.errors.support import BY, DAY, MINUTE, NOW, clock, digested, issue, key, project, put_in_spool
 
 pytestmark = pytest.mark.django_db
 
@@ -230,6 +236,36 @@ def test_what_hangs_on_a_deleted_project_goes_and_its_neighbour_keeps_everything
     assert Event.objects.filter(project_id=gone.pk).count() == 0
     assert Event.objects.filter(project=stays).count() == 3
     assert Alert.objects.get().resolved_at == NOW + MINUTE
+
+
+def test_what_is_said_of_a_deleted_project_and_was_held_back_until_the_morning_is_dropped() -> None:
+    policy.ensure_defaults()
+    night, morning = NOW.replace(hour=23, minute=0), NOW.replace(hour=7, minute=0) + DAY
+    ada = Person.objects.create(slug="ada", name="Ada", quiet_from=time(22), quiet_until=time(7))
+    ContactAddress.objects.create(person=ada, channel="email", address="ada@example.org")
+    crew = Team.objects.create(slug="crew", name="Crew", lead=ada)
+    Membership.objects.create(team=crew, person=ada)
+    shop = Service.objects.create(slug="shop", name="Shop", owner_team=crew)
+    ensure_defaults(by=BY, at=NOW)
+    gone, stays = project("gone", service=shop), project("stays", service=shop)
+    given = issues.assign(arrive(gone, at=night), None, by=BY, at=night)
+    issues.assign(given, ada, by=Actor.user("ben"), at=night)
+    tick(now=clock(night))
+    for home in (gone, gone, stays):
+        arrive(home, digested("Other"), at=night + 10 * MINUTE)
+    tick(now=clock(night + 10 * MINUTE))
+    fan_out(now=clock(night + 10 * MINUTE))
+    projects.delete_project(gone, by=BY, at=night + 20 * MINUTE)
+
+    projects.remove_deleted(now=clock(night + 21 * MINUTE))
+
+    rows = Delivery.objects.order_by("message_id").values_list("message__kind", "state", "error", "due_at")
+    assert list(rows) == [
+        ("errors.assigned", "dropped", "Its project was deleted.", morning),
+        ("errors.issue", "dropped", "Its project was deleted.", morning),
+        ("errors.new_issues", "dropped", "Its project was deleted.", morning),
+        ("errors.issue", "pending", "", morning),
+    ]
 
 
 def test_removing_stops_when_its_time_is_over_and_goes_on_the_next_time() -> None:

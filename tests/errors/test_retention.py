@@ -1,5 +1,6 @@
 """Events go when they are too old or too many, and nothing else goes with them."""
 
+import threading
 from datetime import datetime, timedelta
 
 import psycopg
@@ -7,9 +8,32 @@ import pytest
 from django.db import connection
 
 from errors import partitions
-from errors.models import Attachment, CheckIn, Event, Grouping, HourCount, Issue, Project, Undigestible
-from errors.services import retention
-from tests.errors.support import DAY, NOW, clock, event_envelope, grouping, issue, project, put_in_spool, stored_event
+from errors.models import (
+    Attachment,
+    CheckIn,
+    Event,
+    Grouping,
+    HourCount,
+    Issue,
+    Project,
+    Release,
+    SessionCount,
+    Undigestible,
+)
+from errors.services import issues, retention
+from tests.errors.support import (
+    BY,
+    DAY,
+    NOW,
+    clock,
+    event_envelope,
+    grouping,
+    issue,
+    project,
+    put_in_spool,
+    report,
+    stored_event,
+)
 from tests.errors.support import digest_all as digest
 
 pytestmark = pytest.mark.django_db
@@ -170,10 +194,177 @@ def test_a_reader_of_the_events_does_not_hold_up_the_first_report_of_a_week() ->
     put_in_spool(shop, event_envelope("KeyError"), at=NOW + 8 * DAY)
     with psycopg.connect(**wanted) as reader, connection.cursor() as cursor:
         reader.execute("SELECT count(*) FROM errors_event")  # as a dump does, for as long as it takes
-        cursor.execute("SET lock_timeout = '1s'")
+        cursor.execute("SET lock_timeout = '10s'")
         try:
             assert digest(at=NOW + 8 * DAY) == 1
         finally:
             cursor.execute("RESET lock_timeout")
 
     assert Event.objects.filter(project=shop, received_at=NOW + 8 * DAY).exists()
+
+
+# Releases
+
+
+def released(of: Project, **days: int) -> None:
+    """Releases of the project, first seen so many days ago."""
+    Release.objects.bulk_create(
+        Release(project=of, version=version, first_seen=NOW - age * DAY) for version, age in days.items()
+    )
+
+
+def releases(of: Project) -> list[str]:
+    return list(Release.objects.filter(project=of).order_by("pk").values_list("version", flat=True))
+
+
+def test_old_releases_that_nothing_names_go_and_the_newest_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "RELEASES", 2)
+    shop, other = project(retention_days=10), project(retention_days=10)
+    released(shop, a=40, b=30, c=20, d=12, e=9, f=1)
+    released(other, a=40, b=30)
+
+    removed = apply()
+
+    assert (releases(shop), releases(other)) == (["e", "f"], ["a", "b"])
+    assert removed.others == 4
+
+
+def test_a_release_of_the_time_a_project_keeps_stays_however_many_are_newer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "RELEASES", 1)
+    shop = project(retention_days=10)
+    released(shop, a=11, b=9, c=8, d=1)
+
+    apply()
+
+    assert releases(shop) == ["b", "c", "d"]
+
+
+def test_a_release_that_an_issue_an_event_or_a_session_names_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "RELEASES", 1)
+    shop, other = project(retention_days=10), project()
+    released(shop, a=40, first=39, last=38, fixed=37, event=36, session=35, b=34, newest=1)
+    issue(shop, first_release="first", last_release="last", resolved_in_release="fixed")
+    stored_event(issue(shop, "KeyError", events=0).groupings.get(), release="event")
+    SessionCount.objects.create(project=shop, hour=NOW, release="session")
+    issue(other, first_release="a", last_release="b")
+
+    apply()
+
+    assert releases(shop) == ["first", "last", "fixed", "event", "session", "newest"]
+
+
+def test_releases_go_in_batches_and_the_rest_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "RELEASES", 1)
+    monkeypatch.setattr(retention, "OLD_RELEASES", 2)
+    shop = project(retention_days=10)
+    released(shop, a=40, kept=39, kept_too=38, kept_as_well=37, b=36, c=35, newest=1)
+    issue(shop, first_release="kept", last_release="kept_too", resolved_in_release="kept_as_well")
+
+    first = apply(seconds=0)
+    assert (first.others, first.finished, len(releases(shop))) == (1, False, 6)
+
+    assert apply().finished
+    assert releases(shop) == ["kept", "kept_too", "kept_as_well", "newest"]
+
+
+@pytest.mark.parametrize("old", ["shop@1.1", "7e3f0c1"])
+def test_an_old_release_does_not_bring_an_issue_back_after_others_went(
+    old: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "RELEASES", 1)
+    shop = project(retention_days=10)
+    released(shop, **{"shop@1.0": 60, "5ab00c2": 59, old: 50, "shop@1.2": 5, "9c0ffee": 4})
+    found = report(shop, release=old, at=NOW - 40 * DAY)
+    issues.resolve(found, by=BY, at=NOW - DAY)
+
+    apply()
+    assert releases(shop) == [old, "shop@1.2", "9c0ffee"]
+    report(shop, release=old, at=NOW)
+
+    assert Issue.objects.get(pk=found.pk).status == "resolved"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_release_that_is_reported_while_it_goes_is_there_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "RELEASES", 1)
+    shop = project(retention_days=10)
+    released(shop, old=40, newest=1)
+    put_in_spool(shop, event_envelope("KeyError", release="old"))
+    looked, done = retention._unnamed, threading.Event()
+
+    def meanwhile() -> None:
+        try:
+            digest()
+            done.set()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=meanwhile)
+
+    def look(of: Project, versions: set[str]) -> set[str]:
+        found = looked(of, versions)
+        thread.start()
+        assert not done.wait(1)
+        return found
+
+    monkeypatch.setattr(retention, "_unnamed", look)
+    apply()
+    thread.join(20)
+
+    assert done.is_set()
+    assert Event.objects.get(project=shop).release == "old"
+    assert sorted(releases(shop)) == ["newest", "old"]
+
+
+def test_a_release_counts_as_seen_since_its_oldest_report_though_that_is_digested_last() -> None:
+    shop = project()
+    report(shop, release="7e3f0c1", at=NOW)
+
+    report(shop, release="7e3f0c1", at=NOW - DAY)
+
+    assert Release.objects.get(project=shop).first_seen == NOW - DAY
+
+
+# Two runs at once
+
+
+def at_once(monkeypatch: pytest.MonkeyPatch, of: object, name: str) -> None:
+    """Retention runs; and runs a second time, from the moment on when the first one has come to this step."""
+    original = getattr(of, name)
+    threads: list[threading.Thread] = []
+
+    def another() -> None:
+        try:
+            apply()
+        finally:
+            connection.close()
+
+    def step(*given: object) -> object:
+        if not threads:
+            threads.append(threading.Thread(target=another))
+            threads[0].start()
+            threads[0].join(0.7)
+        return original(*given)
+
+    monkeypatch.setattr(of, name, step)
+    apply()
+    threads[0].join(20)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_events_that_two_runs_find_are_counted_down_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    project(retention_days=60)
+    found = made(project(retention_days=10), 1, 2, 11, 12)
+
+    at_once(monkeypatch, retention, "_count_down")
+
+    assert (ages(found), kept(found)) == ([1, 2], [2])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_week_that_two_runs_drop_is_counted_down_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = made(project(retention_days=10), 1, 2, 100)
+
+    at_once(monkeypatch, partitions, "drop_before")
+
+    assert (ages(found), kept(found)) == ([1, 2], [2])

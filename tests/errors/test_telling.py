@@ -1,6 +1,7 @@
 """People hear of errors at once and are not flooded: all through the real path, counting what was posted."""
 
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -17,7 +18,7 @@ from errors.rules import Severity
 from errors.services import bulletins, policy, telling
 from errors.services import issues as steps
 from errors.services.merging import merge
-from errors.services.projects import change_project
+from errors.services.projects import change_project, delete_project
 from errors.services.ticking import tick
 from notifications.models import Message
 from notifications.templating import fill
@@ -26,6 +27,7 @@ from tests.errors.growth import TICK, arrive, grow, grow_all, kinds, person, run
 from tests.errors.support import BY, DAY, HOUR, MINUTE, NOW, digested, issue, project
 
 pytestmark = pytest.mark.django_db
+Step = Callable[..., Issue]
 
 
 @pytest.fixture(autouse=True)
@@ -469,6 +471,35 @@ def test_the_alert_of_the_rest_ends_with_its_own_issues_whatever_waits_besides()
     assert Alert.objects.filter(key__startswith="errors.issue:", resolved_at=None).count() == 3
 
 
+def test_the_alert_of_the_rest_of_a_deleted_project_ends_as_that() -> None:
+    home = project(name="Till")
+    storm(home, 5)
+    delete_project(home, by=BY, at=NOW + MINUTE)
+
+    tick(now=lambda: NOW + 2 * MINUTE)
+
+    assert rest_of(home).resolved_at == NOW + 2 * MINUTE
+    context = Message.objects.get(kind="alert.resolved").context
+    assert (context["how"], context["ending"]) == ("Its project was deleted.", "over")
+
+
+def test_an_issue_that_somebody_ignores_is_not_called_resolved() -> None:
+    found = arrive(project(name="Till"), digested("OSError", level="fatal"))
+    steps.ignore(found, by=BY, at=NOW + MINUTE)
+
+    assert subject(Message.objects.get(kind="alert.resolved")) == "Taken care of: OSError: broken in Till"
+
+
+def test_an_alert_that_ends_in_a_closed_issue_does_not_say_that_it_goes_on() -> None:
+    home = project(name="Till")
+    one = steps.resolve(arrive(home, digested("LookupError")), by=BY, at=NOW)
+    other = arrive(home, digested("OSError", level="fatal"))
+    Issue.objects.filter(pk=other.pk).update(status="resolved")
+    merge(one, [other], by=BY, at=NOW + MINUTE)
+
+    assert subject(Message.objects.get(kind="alert.resolved")) == "Taken care of: OSError: broken in Till"
+
+
 def test_a_message_that_ends_an_alert_asks_for_no_step() -> None:
     home = project()
     for each in storm(home, 4):
@@ -618,6 +649,61 @@ def _tick_apart(at: datetime) -> None:
         tick(now=lambda: at)
     finally:
         connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("step", [steps.resolve, steps.acknowledge])
+def test_what_is_being_posted_while_somebody_takes_care_of_it_is_taken_back_too(step: Step) -> None:
+    policy.ensure_defaults()
+    found = arrive(project())
+    posted, go_on = threading.Event(), threading.Event()
+    real = bulletins._note
+
+    def told_meanwhile(*args: object, **values: object) -> None:
+        posted.set()
+        go_on.wait(timeout=20)
+        real(*args, **values)  # type: ignore[arg-type]
+
+    def cared_for() -> None:
+        try:
+            step(found, by=BY, at=NOW)
+        finally:
+            connection.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bulletins, "_note", told_meanwhile)
+        poster = threading.Thread(target=lambda: _tick_apart(NOW))
+        poster.start()
+        assert posted.wait(timeout=20)
+        carer = threading.Thread(target=cared_for)
+        carer.start()
+        carer.join(timeout=1)  # it waits for the message that is being posted
+        go_on.set()
+        poster.join(timeout=20)
+        carer.join(timeout=20)
+
+    assert Message.objects.get(kind="errors.issue").expired_because.endswith("by ada.")
+
+
+def test_what_was_taken_care_of_before_anybody_heard_of_it_is_open_again_and_not_back_after_a_quiet_time() -> None:
+    found = steps.acknowledge(arrive(project()), by=BY, at=NOW)
+    told(NOW)
+    found = steps.reopen(steps.resolve(found, by=BY, at=NOW), by=BY, at=NOW + MINUTE)
+    grow(found, at=NOW + 2 * MINUTE)
+
+    told(NOW + 2 * MINUTE)
+
+    assert Message.objects.get(kind="errors.issue").context["what"] == "reopened"
+
+
+def test_a_critical_issue_that_somebody_reopens_is_told_of_by_its_alert_alone() -> None:
+    found = steps.resolve(arrive(project(), digested(level="fatal")), by=BY, at=NOW + MINUTE)
+    found = steps.reopen(found, by=BY, at=NOW + 3 * HOUR)
+    grow(found, at=NOW + 3 * HOUR + MINUTE)
+
+    told(NOW + 3 * HOUR + MINUTE)
+
+    assert kinds() == ["alert.raised", "alert.resolved", "alert.raised"]
 
 
 def test_an_acknowledged_issue_that_becomes_critical_is_an_alert_of_its_own_also_in_a_storm() -> None:

@@ -49,6 +49,18 @@ def test_a_deadline_is_near_then_missed_each_once_with_history_event_and_message
     assert person("ben").pk in missed.audience["people"], "and to its lead"
 
 
+def test_that_a_deadline_is_near_is_not_read_after_it_was_missed() -> None:
+    home = project(service=service("shop", team("shop", "ada")))
+    arrive(home, accounts=2)
+    arrive(home, digested("Other"), at=NOW + 5 * MINUTE, accounts=2)
+
+    run_clock(NOW, NOW + 53 * MINUTE, step=MINUTE)
+
+    first, *others = Message.objects.filter(kind="errors.sla_near").order_by("pk")
+    assert first.expires_at == NOW + HOUR
+    assert [message.expires_at for message in others] == [NOW + HOUR + 5 * MINUTE]
+
+
 def test_critical_is_near_at_once_and_missed_after_five_minutes() -> None:
     found = arrive(project(), digested(level="fatal"))
     assert tick(now=clock())["near"] == 1

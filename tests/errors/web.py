@@ -57,7 +57,7 @@ def running(log: Path, **environ: str) -> Iterator[Web]:
             stdout=out,
             stderr=out,
         )
-    with httpx.Client(base_url=f"http://{HOST}:{port}", timeout=20) as client:
+    with httpx.Client(base_url=f"http://{HOST}:{port}", timeout=60) as client:
         web = Web(port, process, log, client)
         try:
             wait_until(web.answers, process)

@@ -39,7 +39,7 @@ def silent_server() -> Iterator[int]:
 class EmailBench:
     to = "ada@example.org"
     secrets: Sequence[str] = ("mail-password",)
-    patience = 4.0
+    patience = 15.0
 
     def __init__(self, server: MailServer, silent: int) -> None:
         self.driver: Driver = EmailDriver()

@@ -262,6 +262,23 @@ def test_a_channel_that_works_again_sends_everything_and_is_told_of_as_recovered
     assert names == ["notifications.channel.broken", "notifications.channel.recovered"]
 
 
+def test_that_a_channel_works_again_is_not_read_after_it_has_failed_again(
+    clock: Clock, whom: Audience, mail: FakeDriver, channel: Channel
+) -> None:
+    for _ in range(2):
+        tell(whom, clock=clock)
+        mail.cannot_open = WRONG_PASSWORD
+        send(clock)
+        clock.forward(BROKEN_AFTER)
+        sweep(clock)
+        if not Message.objects.filter(kind="notifications.channel_works").exists():
+            mail.cannot_open = None
+            send(clock)
+            assert Message.objects.get(kind="notifications.channel_works").expired_because == ""
+
+    assert Message.objects.get(kind="notifications.channel_works").expired_because == "The channel fails again."
+
+
 def test_a_broken_channel_is_told_of_once_through_another_one(
     clock: Clock, whom: Audience, mail: FakeDriver, sms: FakeDriver, channel: Channel
 ) -> None:

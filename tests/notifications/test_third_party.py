@@ -99,7 +99,7 @@ def run(code: str, site: Path, *args: str, env: Mapping[str, str] = os.environ) 
         env={**env, "PYTHONPATH": path, "ACME_DEPLOYMENTS": str(site.parent / "journal")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -147,7 +147,7 @@ def test_a_gate_and_a_section_of_another_package_are_found_and_answer(site: Path
 class PagerBench:
     to = "+4930123456"
     secrets: Sequence[str] = ("t0ken",)
-    patience = 3.0
+    patience = 15.0
 
     def __init__(self, receiver: Receiver) -> None:
         module = types.ModuleType("acme_sysops.pager")

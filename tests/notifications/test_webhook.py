@@ -44,7 +44,7 @@ class WebhookBench:
         "path-token",
         "header-token",
     )
-    patience = 3.0
+    patience = 15.0
 
     def __init__(self, receiver: Receiver) -> None:
         self.receiver = receiver
