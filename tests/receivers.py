@@ -176,7 +176,7 @@ def _alternative(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def eventually(holds: Callable[[], bool], *, seconds: float = 5) -> bool:
+def eventually(holds: Callable[[], bool], *, seconds: float = 30) -> bool:
     """Whether it came true within the time."""
     give_up = time.monotonic() + seconds
     while not holds():

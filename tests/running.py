@@ -60,11 +60,11 @@ class Sysops:
             stdout=log,
             stderr=log,
         )
-        until(self._ready, seconds=90, what=lambda: f"ready:\n{Path(log.name).read_text()[-3000:]}")
+        until(self._ready, seconds=180, what=lambda: f"ready:\n{Path(log.name).read_text()[-3000:]}")
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(40)
+        self.process.wait(60)
 
     def _ready(self) -> bool:
         try:
@@ -103,7 +103,7 @@ class Sysops:
                 answers.append(answer.json())
             return bool(answers)
 
-        until(answered, seconds=40, what=f"GET {path} answers")
+        until(answered, seconds=90, what=f"GET {path} answers")
         return answers[0]
 
     def add_source(self, slug: str, cluster: SourceCluster, **settings: object) -> None:
@@ -133,7 +133,7 @@ class Sysops:
     def backup(self, pk: str) -> dict[str, object]:
         return self.get(f"backups/{pk}")
 
-    def wait_status(self, pk: str, *wanted: str, seconds: float = 60) -> dict[str, object]:
+    def wait_status(self, pk: str, *wanted: str, seconds: float = 150) -> dict[str, object]:
         until(lambda: self.backup(pk)["status"] in wanted, seconds=seconds, what=f"backup {pk} is {wanted}")
         return self.backup(pk)
 
@@ -147,7 +147,7 @@ class Sysops:
             assert isinstance(progress, dict)
             return shown["status"] == "running" and (progress["done_bytes"] or 0) > 0
 
-        until(copying, seconds=60, what=f"backup {pk} copies")
+        until(copying, seconds=120, what=f"backup {pk} copies")
 
     def processes(self, *words: str) -> list[psutil.Process]:
         """Our processes whose command line has all the words; the first is the parent of the others."""
@@ -165,7 +165,7 @@ class Sysops:
         """kill -9 of the oldest process with these words in its command line, as the memory killer would."""
         victim = self.processes(*words)[0]
         victim.kill()
-        until(lambda: not victim.is_running() or victim.status() == "zombie", seconds=10, what=f"{words} is dead")
+        until(lambda: not victim.is_running() or victim.status() == "zombie", seconds=30, what=f"{words} is dead")
 
     def assert_clean(self) -> None:
         """No backup says running, nothing staged, no scratch folder, no tool left working."""
@@ -177,7 +177,7 @@ class Sysops:
             return [*(f"backup {b['id']} runs" for b in running), *tools, *self.leftovers()]
 
         try:
-            until(lambda: not left(), seconds=60, what="nothing runs, nothing is left behind")
+            until(lambda: not left(), seconds=120, what="nothing runs, nothing is left behind")
         except TooLong as exc:
             raise TooLong(f"{exc}: {left()}") from None
 

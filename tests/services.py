@@ -161,7 +161,7 @@ def wait_until(
     answers: Callable[[], bool],
     server: "subprocess.Popen[bytes]",
     *,
-    seconds: float = 60,
+    seconds: float = 110,
 ) -> None:
     """Return when a server answers; fail when it ended or takes too long."""
     give_up = time.monotonic() + seconds

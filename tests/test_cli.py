@@ -27,7 +27,7 @@ def cli(child_environ: dict[str, str]) -> Cli:
             env={**child_environ, **environ},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=110,
         )
 
     return run

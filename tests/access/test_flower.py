@@ -44,7 +44,7 @@ def flower(home: Home) -> Iterator[str]:
 
 
 def wait_for(socket: Path, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket))) as client:
         while time.monotonic() < deadline and process.poll() is None:
             try:

@@ -306,3 +306,9 @@ def test_an_edit_of_the_row_in_the_schedule_is_audited(sign_in: SignIn) -> None:
 def test_spans_are_read_as_people_write_them(text: str, seconds: int) -> None:
     assert SpanField().clean(text) == seconds
     assert SpanField().prepare_value(int(timedelta(hours=26).total_seconds())) == "1 d 2 h"
+
+
+def test_a_span_that_words_cannot_say_is_kept_as_it_is_when_its_form_is_saved() -> None:
+    shown = SpanField().prepare_value(93_784)
+    assert shown == "93784 s"
+    assert SpanField().clean(shown) == 93_784

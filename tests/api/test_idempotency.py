@@ -121,7 +121,7 @@ def test_a_key_that_is_none_is_400(api: Api, key: str) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_of_two_at_once_one_is_done_and_both_get_its_answer(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    slowly(monkeypatch, seconds=0.5)
+    slowly(monkeypatch)
 
     answers = at_once(api("admin"), times=4)
 
@@ -132,10 +132,11 @@ def test_of_two_at_once_one_is_done_and_both_get_its_answer(api: Api, monkeypatc
 
 @pytest.mark.django_db(transaction=True)
 def test_whoever_waits_too_long_for_the_first_gets_409(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    slowly(monkeypatch, seconds=1.5)
+    refused = threading.Event()
+    slowly(monkeypatch, until=refused)
     monkeypatch.setattr(idempotency, "PATIENCE", "300ms")
 
-    answers = at_once(api("admin"), times=2)
+    answers = at_once(api("admin"), times=2, answered=refused.set)
 
     assert sorted(answer.status_code for answer in answers) == [201, 409]
     assert made() == 1
@@ -161,19 +162,20 @@ def test_when_the_first_fails_the_answer_is_not_kept_and_nothing_of_it_stays(
     assert post(client).status_code == 201
 
 
-def slowly(monkeypatch: pytest.MonkeyPatch, *, seconds: float) -> None:
+def slowly(monkeypatch: pytest.MonkeyPatch, *, until: threading.Event | None = None) -> None:
+    """Whoever creates a token takes half a second over it, or until something has happened."""
     create = services.create_token
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         result = create(*args, **kwargs)
-        time.sleep(seconds)
+        until.wait(30) if until else time.sleep(0.5)
         return result
 
     assert Group.objects.exists()
     monkeypatch.setattr(services, "create_token", slow)
 
 
-def at_once(client: APIClient, *, times: int) -> list[Any]:
+def at_once(client: APIClient, *, times: int, answered: Callable[[], None] = lambda: None) -> list[Any]:
     answers: list[Any] = []
 
     def ask() -> None:
@@ -181,6 +183,7 @@ def at_once(client: APIClient, *, times: int) -> list[Any]:
             own = APIClient()
             own.credentials(**client._credentials)  # type: ignore[attr-defined]
             answers.append(post(own))
+            answered()
         finally:
             connection.close()
 
@@ -188,5 +191,5 @@ def at_once(client: APIClient, *, times: int) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     return answers

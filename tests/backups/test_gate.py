@@ -200,7 +200,7 @@ def test_two_who_ask_at_the_same_moment_take_one_backup(shop: Source, hands: Han
 
     def asking(_: int) -> Verdict:
         try:
-            together.wait(timeout=10)
+            together.wait(timeout=30)
             return ask(hands, prepare=True).verdict
         finally:
             connection.close()

@@ -319,7 +319,7 @@ def test_a_worker_process_stopped_for_longer_than_its_lease_leaves_the_winners_r
     words = [sys.executable, "-c", WORKER, str(hands.folder), str(restore.pk), hands.at.isoformat()]
     worker = subprocess.Popen(words, cwd=Path(__file__).parents[2], env=child_environ)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not (hands.folder / "begun").exists():
             assert worker.poll() is None
             assert time.monotonic() < deadline
@@ -328,7 +328,7 @@ def test_a_worker_process_stopped_for_longer_than_its_lease_leaves_the_winners_r
         overtaken(restore, hands)
         (hands.folder / "go on").touch()
         os.kill(worker.pid, signal.SIGCONT)
-        assert worker.wait(30) == 0
+        assert worker.wait(60) == 0
     finally:
         worker.kill()
         worker.wait()

@@ -63,7 +63,7 @@ def test_an_engine_and_a_store_of_another_package_are_found_and_work(tmp_path: P
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
     )
 
     assert done.stdout.split() == ["passed", "AcmeStore", "True"], done.stderr

@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
-from statistics import quantiles
+from statistics import median
 
 import pytest
 from django.conf import LazySettings
@@ -87,20 +87,22 @@ def test_only_maintenance_mode_turns_users_away(shop: Service, client: Client, s
     assert client.get(MODE).json() == {"mode": "normal"}
 
 
-def test_the_answer_takes_less_than_five_milliseconds_among_a_thousand_services(
+def test_the_answer_costs_no_more_among_a_thousand_services(
     shop: Service, client: Client, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    Service.objects.bulk_create(Service(slug=f"s{n}", name=f"S {n}") for n in range(1_000))
+    def cost() -> float:
+        times = []
+        for _ in range(100):
+            began = time.thread_time()  # whatever else this machine does just now
+            client.get(MODE)
+            times.append(time.thread_time() - began)
+        return median(times)
+
     close(shop, until=None)
-    for _ in range(20):
-        client.get(MODE)
+    cost()
+    alone = cost()
+    Service.objects.bulk_create(Service(slug=f"s{n}", name=f"S {n}") for n in range(1_000))
 
     with django_assert_num_queries(1):
         client.get(MODE)
-    times = []
-    for _ in range(300):
-        began = time.thread_time()  # what it costs, whatever else this machine does just now
-        client.get(MODE)
-        times.append(time.thread_time() - began)
-
-    assert quantiles(times, n=20)[-1] < 0.005
+    assert cost() < 2 * alone

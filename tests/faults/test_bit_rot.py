@@ -19,6 +19,7 @@ from tests.services import MakeCluster
 PLACES = 100
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.django_db(transaction=True)
 def test_of_a_hundred_bytes_flipped_at_random_a_hundred_are_found(make_cluster: MakeCluster, tmp_path: Path) -> None:
     cluster, at = make_cluster(), utc_now()

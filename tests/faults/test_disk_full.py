@@ -55,6 +55,7 @@ print(json.dumps({"first": first, "second": [backup.status, backup.attempt, back
 """
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.django_db(transaction=True)
 def test_a_full_disk_is_named_leaves_nothing_and_the_next_try_succeeds_when_there_is_room(
     make_cluster: MakeCluster, child_environ: dict[str, str], tmp_path: Path
@@ -72,7 +73,7 @@ def test_a_full_disk_is_named_leaves_nothing_and_the_next_try_succeeds_when_ther
         env={**child_environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
     )
 
     assert done.returncode == 0, done.stderr[-3000:]

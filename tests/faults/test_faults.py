@@ -14,7 +14,7 @@ from backups.engines.scratch import server_of
 from tests.running import Sysops, until
 from tests.services import SourceCluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 RATE = 2048  # kB/s: a backup of the slow source takes about 20 s, time enough to break something
 SLOW = {"max_rate_kilobytes_per_second": RATE, "compression": "none"}
@@ -43,7 +43,7 @@ def test_the_first_start_has_backed_up_sysops_itself_and_proven_it(sysops: Sysop
         assert isinstance(shown, dict)
         return bool(shown["state"] == "good" and shown["last_proven_backup"] == shown["last_good_backup"])
 
-    until(proven, seconds=60, what="Sysops' own database is backed up and proven")
+    until(proven, seconds=150, what="Sysops' own database is backed up and proven")
 
 
 def test_a_killed_worker_process_costs_one_attempt(sysops: Sysops) -> None:
@@ -74,7 +74,7 @@ def test_a_killed_beat_comes_back(sysops: Sysops) -> None:
 
     sysops.kill("celery", "beat")
 
-    until(lambda: sysops.processes("celery", "beat"), seconds=30, what="beat is back")
+    until(lambda: sysops.processes("celery", "beat"), seconds=90, what="beat is back")
     assert sysops.processes("celery", "beat")[0].pid != before
     next_one_succeeds(sysops)
 
@@ -102,7 +102,7 @@ def test_a_backup_asked_for_while_the_broker_is_frozen_is_accepted_quickly_and_t
     try:
         answer = sysops.http.post(f"{sysops.url}/backup", json={"source": "quick", "backup_type": "full"})
         assert answer.status_code == 202
-        assert answer.elapsed.total_seconds() < 5
+        assert answer.elapsed.total_seconds() < 15
     finally:
         broker.send_signal(signal.SIGCONT)
 
@@ -127,7 +127,7 @@ def test_a_source_that_stops_in_the_middle_says_so_and_is_taken_when_it_is_back(
     sysops.wait_copying(pk)
 
     cluster.kill()
-    until(lambda: sysops.backup(pk)["failure_reason"], seconds=60, what="a reason")
+    until(lambda: sysops.backup(pk)["failure_reason"], seconds=120, what="a reason")
     shown = sysops.backup(pk)
     assert (shown["status"], shown["attempt"]) == ("queued", 1)
     assert "stop" in str(shown["failure_reason"]).lower() or "clos" in str(shown["failure_reason"]).lower()
@@ -142,7 +142,7 @@ def test_a_changed_password_is_named_and_a_corrected_one_taken_by_the_retry(
 ) -> None:
     cluster.execute(f"ALTER ROLE {cluster.user} PASSWORD 'another'")
     pk = sysops.ask("quick")
-    until(lambda: sysops.backup(pk)["failure_reason"], seconds=60, what="a reason")
+    until(lambda: sysops.backup(pk)["failure_reason"], seconds=120, what="a reason")
     assert "password" in str(sysops.backup(pk)["failure_reason"]).lower()
     readiness = sysops.get("backup-sources/quick")["readiness"]
     assert isinstance(readiness, dict)
@@ -170,7 +170,7 @@ def test_of_two_requests_at_the_same_instant_one_is_accepted(sysops: Sysops) -> 
     for _ in range(5):
         with concurrent.futures.ThreadPoolExecutor(2) as two:
             assert sorted(two.map(ask, range(2))) == [202, 409]
-        until(lambda: not waiting(), seconds=60, what="the accepted one is done")
+        until(lambda: not waiting(), seconds=120, what="the accepted one is done")
 
 
 def test_a_cancelled_backup_stops_its_tool_and_leaves_nothing(sysops: Sysops) -> None:
@@ -179,7 +179,7 @@ def test_a_cancelled_backup_stops_its_tool_and_leaves_nothing(sysops: Sysops) ->
 
     assert sysops.http.put(f"{sysops.url}/backups/{pk}/cancel").status_code == 200
 
-    shown = sysops.wait_status(pk, "failed", seconds=20)
+    shown = sysops.wait_status(pk, "failed", seconds=60)
     assert "Cancelled by" in str(shown["failure_reason"])
     sysops.assert_clean()
 
@@ -259,5 +259,5 @@ def test_the_supervisor_killed_in_the_middle_of_a_backup_starts_again_and_finish
     shown = sysops.wait_status(pk, "succeeded", seconds=150)
     # Its worker may have stored the whole of it before it died as well: then that is adopted, not taken again.
     assert shown["attempt"] in (1, 2)
-    until(lambda: verdict(sysops, pk) == "passed", seconds=60, what="verified")
+    until(lambda: verdict(sysops, pk) == "passed", seconds=150, what="verified")
     sysops.assert_clean()

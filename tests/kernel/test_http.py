@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -256,22 +257,24 @@ def test_a_packed_answer_stays_packed(receiver: Receiver) -> None:
 
 def test_a_server_that_never_answers_costs_the_time_limit(receiver: Receiver) -> None:
     receiver.answer = Answer(wait=30)
-    assert _seconds_until_timeout(f"http://127.0.0.1:{receiver.port}/") < 2
+    assert _seconds_until_timeout(f"http://127.0.0.1:{receiver.port}/") < 10
 
 
 def test_a_body_that_drips_costs_the_time_limit(receiver: Receiver) -> None:
     receiver.answer = Answer(200, body=b"a" * 1000, drip=0.1)
-    assert _seconds_until_timeout(f"http://127.0.0.1:{receiver.port}/") < 2
+    assert _seconds_until_timeout(f"http://127.0.0.1:{receiver.port}/") < 10
 
 
 def test_a_head_that_drips_costs_the_time_limit() -> None:
     with dripping_headers(0.1) as port:
-        assert _seconds_until_timeout(f"http://127.0.0.1:{port}/") < 2
+        assert _seconds_until_timeout(f"http://127.0.0.1:{port}/") < 10
 
 
 def test_a_name_server_that_never_answers_costs_the_time_limit() -> None:
+    over = threading.Event()
+
     def slow(host: str, port: int) -> list[str]:
-        time.sleep(2)
+        over.wait(60)
         return [PUBLIC]
 
     started = time.monotonic()
@@ -280,12 +283,13 @@ def test_a_name_server_that_never_answers_costs_the_time_limit() -> None:
         pytest.raises(httpx.ConnectTimeout, match="in time"),
     ):
         web.get("http://slow.example/")
-    assert time.monotonic() - started < 1.5
+    over.set()
+    assert time.monotonic() - started < 10
 
 
 def test_each_request_has_its_own_time(receiver: Receiver) -> None:
-    receiver.answer = Answer(wait=0.25)
-    with client(allow_private=True, timeout=0.6) as web:
+    receiver.answer = Answer(wait=0.6)
+    with client(allow_private=True, timeout=2) as web:
         for _ in range(4):
             assert web.get(f"http://127.0.0.1:{receiver.port}/").status_code == 204
 

@@ -1,12 +1,13 @@
 """Every tool is run through one wrapper: these tests run real processes."""
 
+import contextlib
+import gc
 import getpass
 import os
 import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from sysops.kernel import process
 PYTHON = sys.executable
 
 
-def gone(pid: int, *, within: float = 5.0) -> bool:
+def gone(pid: int, *, within: float = 30.0) -> bool:
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         try:
@@ -30,60 +31,67 @@ def gone(pid: int, *, within: float = 5.0) -> bool:
     return False
 
 
-def pid_from(path: Path, *, within: float = 5.0) -> int:
+def written(path: Path) -> bool:
+    return path.exists() and path.read_text().endswith("\n")
+
+
+def pid_from(path: Path, *, within: float = 30.0) -> int:
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
-        if path.exists() and path.read_text().strip():
+        if written(path):
             return int(path.read_text())
         time.sleep(0.02)
     raise AssertionError(f"{path} was not written")
 
 
-def sleeping_child(pid: int, *, within: float = 5.0) -> int:
+def child_of(pid: int, *, doing: str, within: float = 30.0) -> int:
+    """The child with this in its command line, as soon as there is one."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         for child in psutil.Process(pid).children():
-            if child.name() == "sleep":
-                return child.pid
+            with contextlib.suppress(psutil.Error):
+                if doing in " ".join(child.cmdline()):
+                    return child.pid
         time.sleep(0.02)
-    raise AssertionError("the tool did not start")
+    raise AssertionError(f"no child of {pid} is {doing}")
 
 
 def test_it_gives_back_what_the_tool_printed_and_its_exit_code() -> None:
-    result = process.run(["sh", "-c", "echo out; echo err >&2; exit 3"], time_limit=10, check=False)
+    result = process.run(["sh", "-c", "echo out; echo err >&2; exit 3"], time_limit=60, check=False)
 
     assert (result.returncode, result.stdout, result.stderr) == (3, "out", "err")
 
 
 def test_a_tool_that_fails_raises_with_its_last_words() -> None:
     with pytest.raises(process.ProcessFailed, match="sh ended with exit code 3: disk is full") as caught:
-        process.run(["sh", "-c", "echo disk is full >&2; exit 3"], time_limit=10)
+        process.run(["sh", "-c", "echo disk is full >&2; exit 3"], time_limit=60)
 
     assert caught.value.result.returncode == 3
 
 
 def test_a_missing_tool_is_named() -> None:
     with pytest.raises(process.ToolMissing, match="no-such-tool"):
-        process.run(["no-such-tool"], time_limit=10)
+        process.run(["no-such-tool"], time_limit=60)
 
 
 def test_an_argument_is_never_seen_by_a_shell(tmp_path: Path) -> None:
-    result = process.run(["echo", f"$(touch {tmp_path}/made); `id`"], time_limit=10)
+    result = process.run(["echo", f"$(touch {tmp_path}/made); `id`"], time_limit=60)
 
     assert result.stdout == f"$(touch {tmp_path}/made); `id`"
     assert not (tmp_path / "made").exists()
 
 
-def test_lines_arrive_while_the_tool_runs() -> None:
-    seen: list[tuple[str, float]] = []
-    process.run(
-        ["sh", "-c", "echo one; sleep 0.6; printf 'two\\rthree\\n' >&2"],
-        time_limit=10,
-        on_line=lambda stream, line: seen.append((f"{stream} {line}", time.monotonic())),
-    )
+def test_lines_arrive_while_the_tool_runs(tmp_path: Path) -> None:
+    seen: list[str] = []
 
-    assert [line for line, _ in seen] == ["stdout one", "stderr two", "stderr three"]
-    assert seen[1][1] - seen[0][1] > 0.4
+    def heard(stream: str, line: str) -> None:
+        seen.append(f"{stream} {line}")
+        (tmp_path / "heard").touch()  # the tool waits for it
+
+    wait = f"until [ -e {tmp_path}/heard ]; do sleep 0.05; done"
+    process.run(["sh", "-c", f"echo one; {wait}; printf 'two\\rthree\\n' >&2"], time_limit=60, on_line=heard)
+
+    assert seen == ["stdout one", "stderr two", "stderr three"]
 
 
 def test_secrets_are_in_no_line_no_tail_and_no_error() -> None:
@@ -91,7 +99,7 @@ def test_secrets_are_in_no_line_no_tail_and_no_error() -> None:
     script = "echo using hunter2; echo postgresql://me:s3same@host/db >&2; exit 1"
     with pytest.raises(process.ProcessFailed) as caught:
         process.run(
-            ["sh", "-c", script], time_limit=10, secrets=["hunter2"], on_line=lambda _, line: lines.append(line)
+            ["sh", "-c", script], time_limit=60, secrets=["hunter2"], on_line=lambda _, line: lines.append(line)
         )
 
     said = "\n".join([*lines, str(caught.value), caught.value.result.stdout, caught.value.result.stderr])
@@ -102,7 +110,7 @@ def test_secrets_are_in_no_line_no_tail_and_no_error() -> None:
 def test_a_secret_in_an_endless_line_is_not_cut_in_two() -> None:
     padding = process.LONGEST_LINE_BYTES - 4
     script = f"import sys; sys.stdout.write('x' * {padding} + 'hunter2hunter2' + 'y' * 200_000)"
-    result = process.run([PYTHON, "-c", script], time_limit=10, secrets=["hunter2hunter2"])
+    result = process.run([PYTHON, "-c", script], time_limit=60, secrets=["hunter2hunter2"])
 
     assert "hunt" not in result.stdout
 
@@ -112,7 +120,7 @@ def test_the_environment_holds_only_what_is_allowed_and_given(monkeypatch: pytes
     monkeypatch.setenv("PGPASSWORD", "neither this")
     names = set()
     process.run(
-        ["env"], time_limit=10, env={"PGAPPNAME": "sysops"}, on_line=lambda _, line: names.add(line.partition("=")[0])
+        ["env"], time_limit=60, env={"PGAPPNAME": "sysops"}, on_line=lambda _, line: names.add(line.partition("=")[0])
     )
 
     assert names <= {*process.KEPT_VARIABLES, "LC_ALL", "LANG", "PGAPPNAME", "PWD"}
@@ -122,7 +130,7 @@ def test_the_environment_holds_only_what_is_allowed_and_given(monkeypatch: pytes
 def test_input_comes_from_a_file_and_output_goes_to_one(tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(b"\x00binary\xff" * 1000)
 
-    result = process.run(["cat"], time_limit=10, stdin=tmp_path / "in", stdout=tmp_path / "out")
+    result = process.run(["cat"], time_limit=60, stdin=tmp_path / "in", stdout=tmp_path / "out")
 
     assert (tmp_path / "out").read_bytes() == b"\x00binary\xff" * 1000
     assert result.stdout == ""
@@ -145,10 +153,10 @@ def test_memory_stays_flat_whatever_the_tool_prints() -> None:
 
 def test_a_tool_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
     started = time.monotonic()
-    with pytest.raises(process.ProcessTimedOut, match="longer than 1 s"):
-        process.run(["sh", "-c", f"sleep 60 & echo $! > {tmp_path}/child; wait"], time_limit=1)
+    with pytest.raises(process.ProcessTimedOut, match="longer than 2 s"):
+        process.run(["sh", "-c", f"sleep 60 & echo $! > {tmp_path}/child; wait"], time_limit=2)
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert gone(pid_from(tmp_path / "child"))
 
 
@@ -164,20 +172,23 @@ def test_a_tool_that_ignores_the_polite_signal_is_killed(tmp_path: Path) -> None
 
 
 def test_a_cancelled_tool_is_ended_within_seconds(tmp_path: Path) -> None:
-    asked = threading.Event()
-    threading.Timer(0.5, asked.set).start()
     started = time.monotonic()
 
     with pytest.raises(process.ProcessCancelled):
-        process.run(["sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 60"], time_limit=60, cancelled=asked.is_set)
+        process.run(
+            ["sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 60"],
+            time_limit=60,
+            cancelled=lambda: written(tmp_path / "pid"),
+        )
 
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 30
     assert gone(pid_from(tmp_path / "pid"))
 
 
 def test_a_callback_that_raises_ends_the_tool(tmp_path: Path) -> None:
     def lost_the_lease() -> None:
-        raise RuntimeError("lease lost")
+        if written(tmp_path / "pid"):
+            raise RuntimeError("lease lost")
 
     with pytest.raises(RuntimeError, match="lease lost"):
         process.run(["sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 60"], time_limit=60, on_tick=lost_the_lease)
@@ -190,7 +201,7 @@ def test_children_left_behind_by_a_tool_that_ended_well_are_ended_too(tmp_path: 
     result = process.run(["sh", "-c", f"sleep 60 & echo $! > {tmp_path}/child"], time_limit=30)
 
     assert result.returncode == 0
-    assert time.monotonic() - started < process.LINGER_SECONDS + 3
+    assert time.monotonic() - started < process.LINGER_SECONDS + 20
     assert gone(pid_from(tmp_path / "child"))
 
 
@@ -200,7 +211,7 @@ def test_a_worker_killed_with_sigkill_leaves_no_tool_behind(user: str | None) ->
         user = getpass.getuser()
     code = f"from sysops.kernel import process\nprocess.run(['sleep', '60'], time_limit=60, run_as={user!r})"
     worker = subprocess.Popen([PYTHON, "-c", code])
-    tool = sleeping_child(worker.pid)
+    tool = child_of(worker.pid, doing="sleep 60")
 
     worker.kill()
     worker.wait()
@@ -214,7 +225,7 @@ def test_a_worker_killed_with_sigkill_leaves_no_child_of_a_tool_behind(tmp_path:
     code = f"from sysops.kernel import process\nprocess.run(['sh', '-c', {tool!r}], time_limit=60)"
     worker = subprocess.Popen([PYTHON, "-c", code])
     child = pid_from(tmp_path / "child")
-    time.sleep(0.3)
+    child_of(worker.pid, doing=process._Guard._SCRIPT)
 
     worker.kill()
     worker.wait()
@@ -223,11 +234,12 @@ def test_a_worker_killed_with_sigkill_leaves_no_child_of_a_tool_behind(tmp_path:
 
 
 def test_nothing_stays_open_after_many_tools() -> None:
-    process.run(["true"], time_limit=10)
+    process.run(["true"], time_limit=60)
+    gc.collect()  # what other tests have left to it
     files, children = len(os.listdir("/proc/self/fd")), len(psutil.Process().children())
 
     for _ in range(20):
-        process.run(["true"], time_limit=10)
+        process.run(["true"], time_limit=60)
 
     assert len(os.listdir("/proc/self/fd")) == files
     assert len(psutil.Process().children()) == children
@@ -236,7 +248,7 @@ def test_nothing_stays_open_after_many_tools() -> None:
 def test_a_tool_can_run_as_another_user() -> None:
     user = "nobody" if os.geteuid() == 0 else getpass.getuser()
 
-    result = process.run(["sh", "-c", "id -un; id -Gn; echo $HOME"], time_limit=10, run_as=user)
+    result = process.run(["sh", "-c", "id -un; id -Gn; echo $HOME"], time_limit=60, run_as=user)
 
     name, groups, home = result.stdout.splitlines()
     assert name == user
@@ -246,10 +258,10 @@ def test_a_tool_can_run_as_another_user() -> None:
 
 def test_an_unknown_user_is_named() -> None:
     with pytest.raises(process.ToolMissing, match="no OS user 'no-such-user'"):
-        process.run(["true"], time_limit=10, run_as="no-such-user")
+        process.run(["true"], time_limit=60, run_as="no-such-user")
 
 
 def test_a_tool_can_be_made_to_stand_back() -> None:
-    result = process.run(["nice"], time_limit=10, niceness=7)
+    result = process.run(["nice"], time_limit=60, niceness=7)
 
     assert int(result.stdout) == min(19, os.nice(0) + 7)

@@ -56,10 +56,13 @@ def shop_db() -> Service:
     return below
 
 
+# Not asked again: between two answers a new hour may begin.
+SOON = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=3)
+
+
 def soon(**span: float) -> datetime:
     """A full hour in some days, and so much later."""
-    day = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=3)
-    return day + timedelta(**span)
+    return SOON + timedelta(**span)
 
 
 def said(moment: datetime) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -62,7 +63,7 @@ def process(child_environ: dict[str, str]) -> Cli:
             env=child_environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=110,
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
@@ -258,7 +259,7 @@ def test_a_window_far_ahead_is_not_started_by_a_slip(cli: Cli, shop_db: Service)
     refused = cli("window", "start", far)
 
     assert refused.returncode == 2
-    assert f"Window {far} is due in 2 d" in refused.stderr
+    assert re.search(rf"Window {far} is due in [23] d\b", refused.stderr)  # as early or late as it is today
     assert "everybody affected is told. Add --early if that is meant" in refused.stderr
     assert Window.objects.get(pk=far).status == "scheduled"
     assert cli("window", "start", near).returncode == 0
@@ -274,7 +275,7 @@ def test_a_person_at_a_terminal_is_asked_whether_early_is_meant(
         try:
             os.write(ours, f"{words}\n".encode())
             command = [sys.executable, "-m", "sysops.cli", "window", "start", pk]
-            done = subprocess.run(command, cwd=ROOT, env=child_environ, stdin=theirs, capture_output=True, timeout=60)
+            done = subprocess.run(command, cwd=ROOT, env=child_environ, stdin=theirs, capture_output=True, timeout=110)
         finally:
             os.close(ours)
             os.close(theirs)

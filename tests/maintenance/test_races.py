@@ -45,7 +45,7 @@ def at_once(*acts: Callable[[], object]) -> list[object]:
 
     def run(number: int, act: Callable[[], object]) -> None:
         try:
-            barrier.wait(20)
+            barrier.wait(60)
             outcomes[number] = act()
         except Exception as exc:
             outcomes[number] = exc
@@ -56,7 +56,7 @@ def at_once(*acts: Callable[[], object]) -> list[object]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(90)
     return outcomes
 
 

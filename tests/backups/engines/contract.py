@@ -455,7 +455,7 @@ else:
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
 
 
-def _eventually(true: Callable[[], bool], *, seconds: float = 10) -> None:
+def _eventually(true: Callable[[], bool], *, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not become true"

@@ -22,7 +22,7 @@ def test_a_source_that_freezes_in_the_middle_of_an_answer_is_left_after_the_time
             c.execute("SELECT repeat('x', 100000)").fetchall()
 
     assert caught.value.code == "connect_timeout"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_the_password_is_in_the_environment_of_a_tool_and_nowhere_else(cluster: SourceCluster) -> None:

@@ -97,7 +97,7 @@ def test_a_locked_table_is_not_waited_for_and_nothing_is_promised_of_its_rows(cl
 
         tables = figures.snapshot(Address.of(spec(cluster).settings), only="shop")["shop"].tables
 
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
     locked = tables['"public"."customers"']
     assert (locked.rows, locked.size_bytes) == (None, None)
     assert table_bounds(locked, locked, same_pages=True) == {"not_measured": "it was locked"}
