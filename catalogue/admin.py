@@ -116,14 +116,14 @@ class ServiceAdmin(CatalogueAdmin):
         description="State",
         ordering="state",
         label={
-            State.NORMAL.value: "success",
-            State.DEGRADED.value: "warning",
-            State.MAINTENANCE.value: "info",
-            State.DOWN.value: "danger",
+            label(State.NORMAL.value): "success",
+            label(State.DEGRADED.value): "warning",
+            label(State.MAINTENANCE.value): "info",
+            label(State.DOWN.value): "danger",
         },
     )
-    def state_shown(self, service: Service) -> tuple[str, str]:
-        return service.state, label(service.state)
+    def state_shown(self, service: Service) -> str:
+        return label(service.state)  # with its value beside it, the page of a service would show both in brackets
 
     @admin.display(description="Subscribers")
     def subscribers(self, service: Service) -> SafeString | str:

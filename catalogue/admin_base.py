@@ -10,12 +10,11 @@ from django.db.models import QuerySet
 from django.forms import BaseModelFormSet, ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 
 from catalogue import records, services
 from catalogue.forms import LinkedForm
 from catalogue.models import Entry
-from sysops.access.audited import Righted
+from sysops.access.audited import RightedModelAdmin
 from sysops.access.requests import request_actor
 
 Form: TypeAlias = "ModelForm[Entry]"
@@ -29,7 +28,7 @@ RIGHTS = {
 }
 
 
-class CatalogueAdmin(Righted, ModelAdmin):
+class CatalogueAdmin(RightedModelAdmin):
     """Saves and deletes through services, which audit and publish."""
 
     model: type[Entry]

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar, TypeAlias, cast
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -67,12 +68,13 @@ class RotaAdmin(CatalogueAdmin):
         plan: Fieldsets = [(None, {"fields": ("team", "time_zone")})]
         return [("Now and the next 14 days", {"fields": ("on_call_now", "comes")}), *plan] if obj else plan
 
-    def get_changelist_instance(self, request: HttpRequest) -> object:
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """The list, with who is on call for all of its teams asked in one go."""
         found = super().get_changelist_instance(request)
-        teams = [row.team_id for row in found.result_list]
+        rows = cast(QuerySet[Rota], found.result_list)
+        teams = [row.team_id for row in rows]
         request.on_call = selectors_oncall.on_call(teams, at=timezone.now())  # type: ignore[attr-defined]
-        for row in found.result_list:
+        for row in rows:
             row.on_call = request.on_call[row.team_id]  # type: ignore[attr-defined]
         return found
 

@@ -90,10 +90,10 @@ class SubscriptionAdmin(CatalogueAdmin):
     @display(  # type: ignore[untyped-decorator]
         description="State",
         ordering="state",
-        label={_STATES[0]: "warning", _STATES[1]: "success", _STATES[2]: "default"},
+        label={label(_STATES[0]): "warning", label(_STATES[1]): "success", label(_STATES[2]): "default"},
     )
-    def state_shown(self, row: Subscription) -> tuple[str, str]:
-        return row.state, label(row.state)
+    def state_shown(self, row: Subscription) -> str:
+        return label(row.state)
 
     @admin.action(description="End the selected subscriptions", permissions=["add"])
     def end(self, request: HttpRequest, rows: QuerySet[Subscription]) -> None:

@@ -1,22 +1,24 @@
 """Workers in the admin."""
 
+from typing import ClassVar
+
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from monitoring import services
 from monitoring.models import WorkerSighting
 from monitoring.rules import WORKER_AGE, Status, judge_age
+from sysops.access.audited import RightedModelAdmin
 from sysops.access.requests import request_actor
-from sysops.access.rights import has_right
 
 
 @admin.register(WorkerSighting)
-class WorkerSightingAdmin(ModelAdmin):
+class WorkerSightingAdmin(RightedModelAdmin):
     """Which workers there are. Nothing is edited; deleting one stops it from being missed."""
 
+    rights: ClassVar = {"view": "health.view", "delete": "health.forget_worker"}
     list_display = ("name", "status", "host", "queues_shown", "active_count", "last_seen_at", "started_at")
     search_fields = ("name", "host")
     ordering = ("name", "pk")
@@ -33,21 +35,6 @@ class WorkerSightingAdmin(ModelAdmin):
     @admin.display(description="Queues")
     def queues_shown(self, sighting: WorkerSighting) -> str:
         return ", ".join(sighting.queues)
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return has_right(request.user, "health.view")
-
-    def has_view_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return has_right(request.user, "health.view")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return has_right(request.user, "health.forget_worker")
 
     def delete_model(self, request: HttpRequest, obj: WorkerSighting) -> None:
         services.forget_worker(obj, by=request_actor(request), at=timezone.now())

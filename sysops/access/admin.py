@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.db import models
 from django.db.models import QuerySet
 from django.forms import ModelForm
@@ -15,12 +15,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminIntegerFieldWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminIntegerFieldWidget
 
 from sysops.access import services
-from sysops.access.audited import ReadOnlyModelAdmin, Righted
+from sysops.access.audited import ReadOnlyModelAdmin, RightedModelAdmin
 from sysops.access.models import ApiToken, AuditEntry
 from sysops.access.requests import request_actor
 from sysops.access.roles import DESCRIPTIONS, Role
@@ -31,8 +30,22 @@ admin.site.unregister(Group)
 PEOPLE = {"view": "people.view", "add": "people.manage", "change": "people.manage", "delete": "people.manage"}
 
 
+class RolesField(forms.ModelMultipleChoiceField[Group]):
+    """Groups, each with what it means."""
+
+    def label_from_instance(self, obj: Group) -> str:
+        return f"{obj}: {DESCRIPTIONS[Role(obj.name)]}" if _is_role(obj) else str(obj)
+
+
+class RightsField(forms.ModelMultipleChoiceField[Permission]):
+    """Rights by what they are for: as permissions they are called by a table that is none."""
+
+    def label_from_instance(self, obj: Permission) -> str:
+        return f"{obj.codename}: {obj.name}"
+
+
 @admin.register(User)
-class UserAdmin(Righted, DjangoUserAdmin[User], ModelAdmin):
+class UserAdmin(DjangoUserAdmin[User], RightedModelAdmin):
     """People who may sign in. Changes are audited by sysops.access.auth_signals, whoever makes them."""
 
     rights: ClassVar = PEOPLE
@@ -41,8 +54,15 @@ class UserAdmin(Righted, DjangoUserAdmin[User], ModelAdmin):
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "email", "first_name", "last_name", "is_active", "roles", "last_login")
     list_filter = ("is_active", "is_staff", "is_superuser", "groups")
+    filter_horizontal = ("user_permissions",)
+    fieldsets = (
+        (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),
+        ("What this person may do", {"fields": ("is_active", "groups", "is_staff", "is_superuser")}),
+        ("Single rights beside the roles", {"fields": ("user_permissions",), "classes": ("collapse",)}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[models.Model]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
 
     @admin.display(description="Roles")
@@ -50,7 +70,23 @@ class UserAdmin(Righted, DjangoUserAdmin[User], ModelAdmin):
         names = ["superuser"] if user.is_superuser else []
         return ", ".join(names + sorted(group.name for group in user.groups.all())) or "none"
 
-    def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
+    def formfield_for_manytomany(
+        self, db_field: "models.ManyToManyField[models.Model, models.Model]", request: HttpRequest, **kwargs: object
+    ) -> "forms.ModelMultipleChoiceField[models.Model] | None":
+        """Roles as boxes with what they mean, single rights by what they are for."""
+        if db_field.name == "groups":
+            kwargs = {
+                "form_class": RolesField,
+                "queryset": Group.objects.order_by("pk"),
+                "widget": UnfoldAdminCheckboxSelectMultipleWidget,
+                "label": "Roles",
+                "help_text": "What this person may see and do. None: nothing but the first page.",
+            }
+        else:
+            kwargs = {"form_class": RightsField, "queryset": _rights(), "label": "Rights", "help_text": ""}
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         """Only a superuser makes superusers, or gives rights one by one past the roles."""
         fields = [*super().get_readonly_fields(request, obj), "last_login", "date_joined"]
         return fields if _is_superuser(request) else [*fields, "is_superuser", "user_permissions"]
@@ -72,7 +108,7 @@ class UserAdmin(Righted, DjangoUserAdmin[User], ModelAdmin):
 
 
 @admin.register(Group)
-class GroupAdmin(Righted, DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(DjangoGroupAdmin, RightedModelAdmin):
     """Roles come with Sysops and say what they said after every upgrade; further groups are the installation's."""
 
     rights: ClassVar = PEOPLE
@@ -202,6 +238,11 @@ class AuditEntryAdmin(ReadOnlyModelAdmin):
     date_hierarchy = None
     list_per_page = 50
     show_full_result_count = False
+
+
+def _rights() -> QuerySet[Permission]:
+    """What a person may be given: of Django's own permissions, one per table and verb, none counts here."""
+    return Permission.objects.filter(content_type__app_label="access", content_type__model="right").order_by("codename")
 
 
 def _is_superuser(request: HttpRequest) -> bool:

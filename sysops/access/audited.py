@@ -9,12 +9,18 @@ class PolicyAdmin(AuditedModelAdmin):
 from collections.abc import Mapping
 from typing import ClassVar
 
+from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import BaseModelAdmin
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import QuerySet
-from django.forms import BaseModelFormSet, ModelForm
-from django.http import HttpRequest
+from django.forms import BaseModelFormSet, Field, ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 
 from sysops.access import audit
@@ -50,6 +56,15 @@ class Righted(BaseModelAdmin[models.Model]):
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
 
+    def formfield_for_dbfield(
+        self, db_field: "models.Field[object, object]", request: HttpRequest, **kwargs: object
+    ) -> Field | None:
+        """The form's field; that of a moment says in which zone it is read."""
+        field: Field | None = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and isinstance(db_field, models.DateTimeField):
+            field.help_text = ". ".join(filter(None, [str(field.help_text).rstrip("."), "In UTC."]))
+        return field
+
 
 class RightedTabularInline(Righted, TabularInline):
     """Rows of a related table on the page of their parent, audited with it."""
@@ -59,7 +74,33 @@ class RightedStackedInline(Righted, StackedInline):
     """As RightedTabularInline, one form below the other."""
 
 
-class AuditedModelAdmin(Righted, ModelAdmin):
+class RightedModelAdmin(Righted, ModelAdmin):
+    """unfold's ModelAdmin with rights. Its list is called by what is in it, and takes any choice of rows."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> HttpResponse:
+        named = {"title": capfirst(str(self.opts.verbose_name_plural)), **(extra_context or {})}
+        answer: HttpResponse = super().changelist_view(request, named)
+        return answer
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """The list. Its header counts, and offers to show all, only where something is left out."""
+        found: ChangeList = super().get_changelist_instance(request)
+        if found.full_result_count is None and not (found.query or found.has_active_filters):
+            found.full_result_count = found.result_count
+        return found
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[models.Model]) -> HttpResponseBase | None:
+        """What the action answers; None, and nothing done, when what was chosen names no row: Django would crash."""
+        chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if chosen and not _has_any(queryset, chosen):
+            words = "Nothing was done: what was chosen is not in this list, or not any more."
+            self.message_user(request, words, messages.WARNING)
+            return None
+        answer: HttpResponseBase | None = super().response_action(request, queryset)
+        return answer
+
+
+class AuditedModelAdmin(RightedModelAdmin):
     """unfold's ModelAdmin with rights, and with before and after of every change in the audit log.
 
     Fields named in `audit_exclude` stay out of it; secrets are masked by their names. Actions call services, which
@@ -137,6 +178,14 @@ class ReadOnlyModelAdmin(AuditedModelAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+
+def _has_any(rows: QuerySet[models.Model], keys: list[str]) -> bool:
+    """Whether one of the keys is a row's. False when one of them can be no key at all: nobody chose that in a list."""
+    try:
+        return rows.filter(pk__in=keys).exists()
+    except (ValueError, ValidationError):
         return False
 
 

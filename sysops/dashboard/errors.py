@@ -102,9 +102,8 @@ def _issues(user: object, *, now: datetime) -> Iterator[Wrong]:
         bad = row.severity == Severity.CRITICAL and row.status == Status.UNRESOLVED
         look = Step("Look at it", _page(row))
         take = (Step("Acknowledge", _page(row, "acknowledge")),) if row.status == Status.UNRESOLVED else ()
-        yield Wrong(
-            bad, f"{row.project.name}: {looks.plain(row)}", _said(row, names, now=now), row.last_seen, (*take, look)
-        )
+        title = f"{row.project.name}: {looks.plain(row)}"
+        yield Wrong(bad, title, _said(row, names, now=now), row.clock_started_at, (*take, look))
 
 
 def _said(row: Issue, names: dict[str, str], *, now: datetime) -> str:

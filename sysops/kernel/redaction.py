@@ -5,8 +5,12 @@ from collections.abc import Iterable
 
 MASK = "[redacted]"
 
+_EXAMPLE = r"(?!(?<=//user:)password@host(?![\w.-]))"  # what our own hints show to be typed is no secret
 _PATTERNS = [
-    (re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?P<tail>@)", re.I), rf"\g<head>{MASK}\g<tail>"),
+    (
+        re.compile(rf"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:){_EXAMPLE}[^\s@/]+(?P<tail>@)", re.I),
+        rf"\g<head>{MASK}\g<tail>",
+    ),
     (
         re.compile(
             r"(?P<head>\b(?:password|passwd|pwd|secret|token|api_?key|secret_?key|pgpassword)\b[\"']?\s*[=:]\s*)"

@@ -16,7 +16,6 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 
 from sysops.access.actors import Actor
 from sysops.access.audited import ReadOnlyModelAdmin
@@ -120,12 +119,6 @@ class ActingAdmin(ReadOnlyModelAdmin):
         if row is None:
             raise Http404(f"There is no {self.opts.verbose_name} {pk}")
         return row
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> HttpResponse:
-        """The list, called by what is in it."""
-        named = {"title": capfirst(str(self.opts.verbose_name_plural)), **(extra_context or {})}
-        answer: HttpResponse = super().changelist_view(request, named)
-        return answer
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, object] | None = None

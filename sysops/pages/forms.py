@@ -12,7 +12,10 @@ class SpanField(forms.CharField):
     widget = UnfoldAdminTextInputWidget
 
     def prepare_value(self, value: object) -> object:
-        return span_words(value) if isinstance(value, int) else value
+        if not isinstance(value, int):
+            return value
+        words = span_words(value)
+        return words if read_span(words) == value else f"{value} s"  # saved unseen, it stays what it was
 
     def to_python(self, value: object) -> int | None:  # type: ignore[override]
         text = str(value or "").strip().lower()
