@@ -50,17 +50,23 @@ class Sysops:
             environ["SYSOPS_PG_OS_USER"] = os.environ["SYSOPS_PG_OS_USER"]
         return cls(data_dir, environ, port)
 
+    @property
+    def up(self) -> list[str]:
+        """The command that runs it."""
+        return [sys.executable, "-m", "sysops.cli", "up"]
+
     def start(self) -> None:
-        log = (self.data_dir.parent / "up.log").open("a")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "sysops.cli", "up"],
-            cwd=ROOT,
-            env=dict(self.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-        until(self._ready, seconds=180, what=lambda: f"ready:\n{Path(log.name).read_text()[-3000:]}")
+        """Run it until it is ready; what never gets there is stopped again."""
+        log = self.data_dir.parent / "up.log"
+        with log.open("a") as lines:
+            self.process = subprocess.Popen(
+                self.up, cwd=ROOT, env=dict(self.environ), stdin=subprocess.DEVNULL, stdout=lines, stderr=lines
+            )
+        try:
+            until(self._ready, seconds=180, what=lambda: f"ready:\n{log.read_text()[-3000:]}")
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)

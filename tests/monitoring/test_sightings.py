@@ -19,6 +19,7 @@ from monitoring.models import ResourceSample, WorkerSighting
 from monitoring.rules import Status
 from sysops.access.actors import Actor
 from sysops.access.models import AuditEntry
+from sysops.celery import app
 from tests.services import Home
 
 Worker = subprocess.Popen[bytes]
@@ -97,6 +98,26 @@ def test_a_worker_that_is_killed_is_missed_until_its_successor_comes(start_worke
     wait_for(is_there(second.pid))
     (reading,), _ = processes.workers_and_queues(timezone.now())
     assert reading.status is Status.HEALTHY
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_outlives_a_queue_that_takes_no_writes(start_worker: Start, home: Home, tmp_path: Path) -> None:
+    worker = start_worker()
+    wait_for(is_there(worker.pid))
+
+    with redis.Redis(unix_socket_path=str(home.queue.socket)) as queue:
+        queue.config_set("min-replicas-to-write", 1)  # refused as with a full disk, which says MISCONF
+        try:
+            wait_for(lambda: "NOREPLICAS" in (tmp_path / "worker.log").read_text())
+            time.sleep(2)
+        finally:
+            queue.config_set("min-replicas-to-write", 0)
+        app.send_task("events.relay")
+
+        wait_for(lambda: queue.llen("default") == 0)
+    assert worker.poll() is None
 
 
 @pytest.mark.django_db(transaction=True)
