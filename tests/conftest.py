@@ -12,6 +12,7 @@ import pytest
 from django.core.servers.basehttp import WSGIRequestHandler
 from pytest_django import DjangoDbBlocker
 
+from tests.flushing import Flushing
 from tests.services import Home, home, make_cluster, make_cluster_for_session, the_home
 
 __all__ = ["home", "make_cluster", "make_cluster_for_session"]
@@ -60,19 +61,16 @@ def servers(home: Home) -> Iterator[Home]:
     home.close()
 
 
-@pytest.fixture(autouse=True)
-def _an_audit_log_of_its_own(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """No test finds entries of another: what Django flushes after a test with transactions leaves the log alone."""
-    yield
-    marker = request.node.get_closest_marker("django_db")
-    by_marker = marker is not None and marker.kwargs.get("transaction", False)
-    if by_marker or {"transactional_db", "live_server"} & set(request.fixturenames):
-        from django.db import connection
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The test database, which is as now again after each test that commits."""
+    from django.test import TransactionTestCase
 
-        with django_db_blocker.unblock(), connection.cursor() as cursor:
-            cursor.execute("SET session_replication_role = replica")  # its triggers refuse this to everybody else
-            cursor.execute("TRUNCATE access_auditentry")
-            cursor.execute("SET session_replication_role = origin")
+    with django_db_blocker.unblock():
+        flushing = Flushing()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: flushing.flush())
+        yield
 
 
 @pytest.fixture
