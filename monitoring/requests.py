@@ -1,5 +1,6 @@
 """How long API requests take and how many fail, counted in this process and shared once a minute."""
 
+import contextlib
 import logging
 import os
 import threading
@@ -82,5 +83,6 @@ class RequestTimes:
             failed = response.status_code >= 500 and AN_ANSWER not in response.headers
             if counter.add(seconds=took, failed=failed):
                 # Beside the request, which must not wait for this; once a minute.
-                threading.Thread(target=counter.store, name="store request times", daemon=True).start()
+                with contextlib.suppress(RuntimeError):  # no thread to be had: they are stored with the next minute's
+                    threading.Thread(target=counter.store, name="store request times", daemon=True).start()
         return response

@@ -15,7 +15,7 @@ from errors.links import actor_name
 from errors.models import ActivityEntry, Issue
 from errors.rules import Activity, Severity, SeveritySource, Status
 from errors.services import clocks, history, telling, wording
-from errors.services.alarms import end_alerts, end_issue_alert
+from errors.services.alarms import end_alert
 from errors.services.policy import judge
 from errors.services.projects import newest_release
 from sysops.access import audit
@@ -192,7 +192,7 @@ def set_severity(issue: Issue, severity: Severity | None, *, by: Actor, at: date
         telling.tell_worse(row, at=at)
         if before["severity"] == Severity.CRITICAL.value != row.severity:
             how = wording.no_longer_critical(row, row.project, by=by.name)
-            end_issue_alert(row, detail=how, ending=Ending.NO_LONGER_CRITICAL, at=at)
+            end_alert(row, detail=how, ending=Ending.NO_LONGER_CRITICAL, at=at)
         tell("severity_changed", row, before=before, after=after, by=by, at=at)
     return row
 
@@ -225,7 +225,7 @@ def locked(issue: Issue) -> Issue:
 
 def nobody_must_look(row: Issue, *, because: str, ending: Ending, at: datetime) -> None:
     """End the issue's alerts, and take back what was not delivered of it yet."""
-    end_alerts(row, detail=because, ending=ending, at=at)
+    end_alert(row, detail=because, ending=ending, at=at)
     telling.take_back(row, because=because, at=at)
     telling.take_back_assigned(row, because=because, at=at)
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
+from alerting import services as alerting
 from alerting.models import Alert
-from alerting.rules import Ending
 from catalogue.models import Environment, Service
 from errors import project_rules, releases
 from errors.models import (
@@ -175,9 +175,9 @@ def _remove_issues(project: Project, issues: list[int], *, at: datetime) -> bool
         return True
     with transaction.atomic():
         Issue.objects.filter(pk__in=issues).delete()  # its groupings, accounts, tags and history go with it
-        keys = [key for pk in issues for key in (alarms.issue_key(pk), alarms.sla_key(pk))]
+        keys = [alarms.issue_key(pk) for pk in issues]
         for key in Alert.objects.filter(key__in=keys, resolved_at=None).values_list("key", flat=True):
-            alarms.end(key, detail=telling.DELETED, ending=Ending.OVER, at=at)
+            alerting.resolve(key=key, detail=telling.DELETED, at=at)
         telling.take_back_deleted(project, issues, at=at)
     return True
 

@@ -19,7 +19,7 @@ from errors.announcing import News, Stream
 from errors.models import Announcement, Issue, Project
 from errors.rules import Severity, Status
 from errors.services import bulk, wording
-from errors.services.alarms import end_sla_alert, issue_key
+from errors.services.alarms import issue_key
 from notifications.audience import Audience
 from notifications.rules import Level
 from notifications.services import messages
@@ -121,9 +121,7 @@ def take_back_deleted(project: Project, issues: Iterable[int], *, at: datetime) 
 
 def responded(issue: Issue, *, by: str, at: datetime) -> None:
     """Nobody reads afterwards that nobody has responded; in the transaction of the response."""
-    because = f"{by} responded."
-    end_sla_alert(issue, detail=because, at=at)
-    _expire(issue, _DEADLINES, because, at=at)
+    _expire(issue, _DEADLINES, f"{by} responded.", at=at)
 
 
 def tell_soon(issues: Iterable[Issue], stream: Stream, *, at: datetime) -> None:

@@ -15,7 +15,7 @@ from sysops.dashboard.parts import Step, Wrong, first
 # What these are about is told on the first page already, with its own next steps.
 TOLD_ELSEWHERE = (
     *("backups.source:", "backups.rpo:", "backups.bad:", "maintenance."),
-    *("errors.issue:", "errors.critical:", "errors.sla:"),
+    *("errors.issue:", "errors.critical:"),
 )
 MOST = 50
 LATE = timedelta(minutes=15)

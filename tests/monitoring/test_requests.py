@@ -1,5 +1,6 @@
 """How long API requests take, counted here and shared once a minute."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -87,6 +88,24 @@ def test_the_api_is_measured_and_neither_health_nor_the_admin(
     RequestTimes(lambda _: HttpResponse(status=500))(request)
 
     assert [(tally.count, tally.errors) for tally in counter.waiting()] == [(1, 1)] * counted
+
+
+def test_a_machine_without_threads_fails_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    clock = FakeClock()
+    counter = Counter(clock=clock)
+    monkeypatch.setattr(requests, "counter", counter)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    request = HttpRequest()
+    request.path_info = "/api/system/backups"
+
+    for _ in range(2):
+        assert RequestTimes(lambda _: HttpResponse())(request).status_code == 200
+        clock.now += timedelta(minutes=1)
+
+    assert len(counter.waiting()) == 2
 
 
 def test_a_service_in_maintenance_is_an_answer_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
