@@ -252,4 +252,4 @@ def test_the_command_line_shows_which_servers_run_and_stops_them(hands: Hands) -
     assert "its server is stopped" in command("restores").output
     again = command("stop-server", str(restore.pk))
     assert (again.exit_code, "no running server" in again.output) == (1, True)
-    assert command("stop-server", "4711").exit_code == 2
+    assert command("stop-server", str(restore.pk + 99)).exit_code == 2

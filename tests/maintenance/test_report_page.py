@@ -114,7 +114,7 @@ def test_whoever_may_not_see_windows_does_not_see_reports() -> None:
 def test_a_window_that_is_not_there_has_no_report_and_nothing_is_posted_to_one() -> None:
     client, window = signed_in(), make_window()
 
-    assert client.get("/admin/maintenance/window/999/report/").status_code == 404
+    assert client.get(f"/admin/maintenance/window/{window.pk + 1}/report/").status_code == 404
     assert client.get(f"/admin/maintenance/window/{'9' * 30}/report/").status_code == 404
     assert client.post(f"/admin/maintenance/window/{window.pk}/report/").status_code == 405
 
