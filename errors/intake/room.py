@@ -29,6 +29,11 @@ def nearly_full(folder: Path) -> bool:
     return free < min(FREE_BYTES, size * FREE_SHARE)
 
 
+def no_room(data_dir: Path) -> bool:
+    """Whether the disk of the data folder, or that of the database in it, is nearly full."""
+    return nearly_full(data_dir) or nearly_full(data_dir / DATABASE)
+
+
 class Room:
     """Looked at every few seconds, and only while reports come."""
 
@@ -46,7 +51,7 @@ class Room:
         now = self._clock()
         if now - self._looked_at >= EVERY_SECONDS:
             self._looked_at = now
-            self._full = any(map(nearly_full, (self._folder, self._folder / DATABASE)))
+            self._full = no_room(self._folder)
             if self._task is None or self._task.done():
                 self._task = asyncio.get_running_loop().create_task(self._count(), name="intake room")
         if self._full:

@@ -35,7 +35,7 @@ def admit(project: Project, *, at: datetime) -> None:
 
     The project's quota counts here by itself, in this process, beside what its keys send.
     """
-    if _disk_is_full():
+    if room.no_room(settings.ENV.data_dir):
         raise NotNow("The disk is nearly full; reports are not taken.", seconds=room.RETRY_SECONDS)
     if _waiting() > room.MOST_WAITING:
         _refused(project, "backlog", at=at)
@@ -57,8 +57,3 @@ def _waiting() -> int:
         cursor.execute(room.WAITING)
         (waiting,) = cursor.fetchone() or (0,)
     return int(waiting)
-
-
-def _disk_is_full() -> bool:
-    folder = settings.ENV.data_dir
-    return any(map(room.nearly_full, (folder, folder / room.DATABASE)))

@@ -180,7 +180,7 @@ def stored(of: Project) -> set[UUID]:
 
 
 def not_understood(patch: pytest.MonkeyPatch, odd: Callable[[Mapping[str, object]], bool]) -> None:
-    """These events are odd to the digest, for now."""
+    """Have the digest find these events odd, until the patch is undone."""
     understood: Callable[..., object] = digesting.digest
 
     def digest(payload: bytes, **how: object) -> object:

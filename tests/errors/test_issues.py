@@ -37,6 +37,20 @@ STEPS: dict[str, Step] = {
 }
 
 
+def told(row: Issue, kind: str) -> None:
+    """A message of this kind about the issue, which has the kind as its key."""
+    with transaction.atomic():
+        messages.post(
+            key=kind,
+            kind=kind,
+            level=Level.WARNING,
+            context={},
+            audience=Audience(operators=True),
+            at=NOW,
+            thread=f"errors.issue:{row.pk}",
+        )
+
+
 def person(slug: str = "grace") -> Person:
     return Person.objects.get_or_create(slug=slug, defaults={"name": slug.title()})[0]
 
@@ -283,16 +297,7 @@ def test_whoever_takes_an_issue_needs_no_message_that_it_is_theirs() -> None:
 def test_that_nobody_has_responded_is_not_read_after_somebody_has(name: str) -> None:
     row = issue()
     for kind in ("errors.issue", "errors.sla_near", "errors.sla_breached"):
-        with transaction.atomic():
-            messages.post(
-                key=kind,
-                kind=kind,
-                level=Level.WARNING,
-                context={},
-                audience=Audience(operators=True),
-                at=NOW,
-                thread=f"errors.issue:{row.pk}",
-            )
+        told(row, kind)
 
     STEPS[name](row)
 
@@ -409,19 +414,11 @@ def test_the_alert_of_an_issue_nobody_must_look_at_is_over(name: str) -> None:
 @pytest.mark.parametrize("name", ["resolve", "ignore"])
 def test_what_nobody_has_read_yet_of_an_issue_that_is_taken_care_of_is_taken_back(name: str) -> None:
     row = issue()
-    messages.post(
-        key="told",
-        kind="errors.issue",
-        level=Level.WARNING,
-        context={},
-        audience=Audience(operators=True),
-        at=NOW,
-        thread=f"errors.issue:{row.pk}",
-    )
+    told(row, "errors.issue")
 
     STEPS[name](row)
 
-    assert Message.objects.get(key="told").expires_at == LATER
+    assert Message.objects.get(key="errors.issue").expires_at == LATER
 
 
 def test_the_alert_of_an_acknowledged_issue_is_not_over() -> None:
@@ -468,20 +465,11 @@ def test_an_issue_that_a_person_finds_less_than_critical_needs_no_alert() -> Non
 
 def test_what_nobody_has_read_yet_of_an_acknowledged_issue_is_taken_back() -> None:
     row = issue()
-    with transaction.atomic():
-        messages.post(
-            key="new",
-            kind="errors.issue",
-            level=Level.WARNING,
-            context={},
-            audience=Audience(operators=True),
-            at=NOW,
-            thread=f"errors.issue:{row.pk}",
-        )
+    told(row, "errors.issue")
 
     issues.acknowledge(row, by=BY, at=LATER)
 
-    assert Message.objects.get(key="new").expired_because == "Acknowledged by ada."
+    assert Message.objects.get(key="errors.issue").expired_because == "Acknowledged by ada."
 
 
 def test_the_audit_log_tells_no_words_about_issues_of_restricted_projects() -> None:
